@@ -1,0 +1,184 @@
+//! The default adapter: records in a local folder, kept by the fjall LSM engine.
+//!
+//! One keyspace, one journal that is synced only on request, small memtables so that opening is quick. The
+//! folder belongs to this adapter: a lock file of its own keeps a second opener out before anything is touched.
+//!
+//! Safe because batches go through one journal in order, reads use the engine's snapshots (so no reader ever
+//! sees half a batch), and a journal that was not closed in order is copied and synced before use
+//! (see `journal`): what was read at opening is then on disk, also when an earlier sync had failed.
+
+mod journal;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+
+use crate::batch::KEY_MAX;
+use crate::{Batch, Kv, KvError, Op, Pair, Pairs};
+
+const MIB: u64 = 1024 * 1024;
+/// Flushed memtables that may wait before writers do. The engine blocks for good at 4 when it has failed.
+const SEALED_MAX: usize = 3;
+
+/// Memory and disk that the engine may use. [`Options::default`] is meant for a small server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Cache of blocks read from disk, in bytes. Default 64 MiB.
+    pub cache_bytes: u64,
+    /// Size at which the memory table goes to disk, in bytes, at least 1 MiB. Default 16 MiB.
+    pub memtable_bytes: u64,
+    /// Journal files kept before old ones are forced out, in bytes, at least 64 MiB. Default 64 MiB.
+    /// Opening reads at most about twice this.
+    pub journal_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_bytes: 64 * MIB, memtable_bytes: 16 * MIB, journal_bytes: 64 * MIB }
+    }
+}
+
+/// Records in a local folder. Closes when dropped: the journal is synced then.
+pub struct FjallKv {
+    // The order matters: the engine closes, then the note is written, and the lock goes last.
+    records: Keyspace,
+    db: Database,
+    closing: journal::Closing,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl FjallKv {
+    /// Opens the store in `dir`, creating the folder when it is missing.
+    ///
+    /// # Errors
+    /// [`KvError::InUse`] when it is open elsewhere, [`KvError::Damaged`] when the files are not understood,
+    /// [`KvError::Io`] for the rest.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, KvError> {
+        let path = dir.as_ref().to_path_buf();
+        let lock = journal::lock(&path)?;
+        journal::before_open(&path)?;
+        let fail = |e| translate("open", &path, e);
+        let db = Database::builder(&path)
+            .cache_size(options.cache_bytes)
+            .max_journaling_size(options.journal_bytes.max(64 * MIB))
+            .manual_journal_persist(true)
+            .open()
+            .map_err(fail)?;
+        let records =
+            db.keyspace("records", || keyspace_options(options.memtable_bytes)).map_err(fail)?;
+        let closing = journal::Closing::new(&path);
+        Ok(Self { records, db, closing, path, _lock: lock })
+    }
+
+    /// Names the situation behind an error of the engine.
+    fn error(&self, doing: &'static str, error: fjall::Error) -> KvError {
+        translate(doing, &self.path, error)
+    }
+
+    /// A consistent view of `[from, to)`; `None` when the range is empty.
+    fn view(&self, from: &[u8], to: &[u8]) -> Option<fjall::Iter> {
+        (from < to).then(|| self.db.snapshot().range(&self.records, from..to))
+    }
+
+    /// Reads the record behind a guard of the engine.
+    fn pair(&self, guard: fjall::Guard) -> Result<Pair, KvError> {
+        let (key, value) = guard.into_inner().map_err(|e| self.error("read", e))?;
+        Ok((key.into(), value.into()))
+    }
+
+    /// Waits until fewer than `sealed` memory tables wait for the disk; gives up when the engine has failed.
+    fn settle(&self, sealed: usize) -> Result<(), KvError> {
+        while self.records.sealed_memtable_count() >= sealed {
+            self.db.persist(PersistMode::Buffer).map_err(|e| self.error("write", e))?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+}
+
+impl Kv for FjallKv {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        if key.is_empty() || key.len() > KEY_MAX {
+            return Ok(None);
+        }
+        let value =
+            self.db.snapshot().get(&self.records, key).map_err(|e| self.error("read", e))?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn range(&self, from: &[u8], to: &[u8]) -> Pairs<'_> {
+        Box::new(self.view(from, to).into_iter().flatten().map(|guard| self.pair(guard)))
+    }
+
+    fn range_rev(&self, from: &[u8], to: &[u8]) -> Pairs<'_> {
+        let pairs = self.view(from, to).into_iter().flat_map(Iterator::rev);
+        Box::new(pairs.map(|guard| self.pair(guard)))
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), KvError> {
+        batch.check()?;
+        self.settle(SEALED_MAX)?;
+        let mut ops = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.len());
+        for op in batch {
+            match op {
+                Op::Put(key, value) => ops.insert(&self.records, key, value),
+                Op::Delete(key) => ops.remove(&self.records, key),
+            }
+        }
+        ops.commit().map_err(|e| self.error("write", e))
+    }
+
+    fn sync(&self) -> Result<(), KvError> {
+        self.db.persist(PersistMode::SyncData).map_err(|e| self.error("sync", e))
+    }
+
+    fn disk_bytes(&self) -> Result<u64, KvError> {
+        journal::disk_bytes(&self.path).map_err(|source| KvError::Io {
+            doing: "measure",
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn compact(&self) -> Result<(), KvError> {
+        self.records.rotate_memtable().map_err(|e| self.error("compact", e))?;
+        self.settle(1)?;
+        self.records.major_compact().map_err(|e| self.error("compact", e))
+    }
+}
+
+impl Drop for FjallKv {
+    fn drop(&mut self) {
+        if self.db.persist(PersistMode::SyncAll).is_ok() {
+            self.closing.in_order();
+        }
+    }
+}
+
+/// How records lie on disk: 4 KiB blocks, compressed from the third level down.
+fn keyspace_options(memtable_bytes: u64) -> KeyspaceCreateOptions {
+    use CompressionType::{Lz4, None};
+    KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        .max_memtable_size(memtable_bytes.max(MIB))
+        .data_block_size_policy(BlockSizePolicy::all(4096))
+        .data_block_compression_policy(CompressionPolicy::new([None, None, Lz4]))
+}
+
+/// The situation behind an error of the engine.
+fn translate(doing: &'static str, path: &Path, error: fjall::Error) -> KvError {
+    let path = path.to_path_buf();
+    match error {
+        fjall::Error::Locked => KvError::InUse { path },
+        fjall::Error::Poisoned => KvError::Poisoned,
+        fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) => {
+            KvError::Io { doing, path, source }
+        }
+        other => KvError::Damaged { doing, path, detail: other.to_string() },
+    }
+}

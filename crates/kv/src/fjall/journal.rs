@@ -1,0 +1,172 @@
+//! What happens around the engine's own opening and closing: the lock, the copy of a suspect journal, and the
+//! note that says "closed in order".
+//!
+//! Why the copy: after a failed sync the kernel may hold pages in memory that never reach the disk, and a
+//! restarted process reads them back as if they were there. Building on them would make a later sync a lie.
+//! So a journal that was not closed in order is read once, written to a new file, synced and put in
+//! place; from then on what was read is what the disk has.
+//!
+//! It does not interpret the journal. It is safe because the original stays until the synced copy replaces it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::KvError;
+
+/// File that is locked while the store is open.
+const LOCK: &str = "in-use";
+/// File that exists while the store is closed and was closed in order.
+const CLOSED: &str = "closed";
+/// File whose presence tells the engine that the folder holds a store.
+const ENGINE_VERSION: &str = "version";
+/// Folder of the engine's tables.
+const ENGINE_TABLES: &str = "keyspaces";
+/// Bytes copied at a time; blocks of zeros of this size become holes.
+const CHUNK: usize = 64 * 1024;
+
+/// Creates the folder when needed and takes its lock.
+pub(super) fn lock(path: &Path) -> Result<File, KvError> {
+    let open = || {
+        fs::create_dir_all(path)?;
+        OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))
+    };
+    let io = |source| KvError::Io { doing: "open", path: path.to_path_buf(), source };
+    let file = open().map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(KvError::InUse { path: path.to_path_buf() }),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// Makes the folder fit for the engine. The caller holds the lock.
+pub(super) fn before_open(path: &Path) -> Result<(), KvError> {
+    let prepare = || {
+        if unfinished(path)? {
+            remove_if_there(&path.join("0.jnl"))?;
+            remove_if_there(&path.join(ENGINE_VERSION))?;
+        } else if !path.join(CLOSED).try_exists()? {
+            journals(path)?.iter().try_for_each(|journal| copy_durably(journal))?;
+        }
+        remove_if_there(&path.join(CLOSED))?;
+        sync_folder(path)
+    };
+    prepare().map_err(|source| KvError::Io { doing: "open", path: path.to_path_buf(), source })
+}
+
+/// Whether the engine was interrupted while it created the store: then no table folder has content yet.
+fn unfinished(path: &Path) -> io::Result<bool> {
+    match fs::read_dir(path.join(ENGINE_TABLES)) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(journals(path)?.len() <= 1),
+        Err(e) => Err(e),
+    }
+}
+
+/// The journal files in the folder.
+fn journals(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|ext| ext == "jnl") {
+            found.push(file);
+        }
+    }
+    Ok(found)
+}
+
+/// Replaces a file by a synced copy of what reading it gives.
+fn copy_durably(file: &Path) -> io::Result<()> {
+    let copy = file.with_extension("new");
+    let mut from = File::open(file)?;
+    let to = File::create(&copy)?;
+    copy_sparse(&mut from, &to)?;
+    to.sync_all()?;
+    fs::rename(&copy, file)
+}
+
+/// Copies all bytes, leaving holes where there are only zeros.
+fn copy_sparse(from: &mut File, to: &File) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let mut at = 0u64;
+    loop {
+        chunk.clear();
+        Read::by_ref(from).take(CHUNK as u64).read_to_end(&mut chunk)?;
+        if chunk.is_empty() {
+            return to.set_len(at);
+        }
+        if chunk.iter().any(|&byte| byte != 0) {
+            to.write_all_at(&chunk, at)?;
+        }
+        at += chunk.len() as u64;
+    }
+}
+
+/// Removes a file; it may be missing.
+fn remove_if_there(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Allocated bytes of all files below a folder. Files that vanish meanwhile do not count.
+pub(super) fn disk_bytes(path: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        sum += match entry.metadata() {
+            Ok(meta) if meta.is_dir() => disk_bytes(&entry.path()).or_else(gone)?,
+            Ok(meta) => meta.blocks() * 512,
+            Err(e) => gone(e)?,
+        };
+    }
+    Ok(sum)
+}
+
+/// A vanished file has no bytes; other errors stay.
+fn gone(error: io::Error) -> io::Result<u64> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(0) } else { Err(error) }
+}
+
+/// Leaves the note "closed in order" when dropped, if it was told so.
+pub(super) struct Closing {
+    path: PathBuf,
+    in_order: bool,
+}
+
+impl Closing {
+    /// For the store in `path`.
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), in_order: false }
+    }
+
+    /// The last sync succeeded and nothing will be written any more.
+    pub(super) fn in_order(&mut self) {
+        self.in_order = true;
+    }
+
+    /// Writes the note. Without it the next opening only does more work.
+    fn note(&self) -> io::Result<()> {
+        let mut file = File::create(self.path.join(CLOSED))?;
+        file.write_all(b"closed in order\n")?;
+        file.sync_all()?;
+        sync_folder(&self.path)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if self.in_order {
+            let _ = self.note();
+        }
+    }
+}
