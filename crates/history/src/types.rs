@@ -85,4 +85,15 @@ pub struct Record {
     pub body: Box<[u8]>,
     /// References to data, sorted by `at`, not overlapping in `at`.
     pub pieces: Box<[Piece]>,
+    /// An older version of the key may exist below this one (conservative: it may have gone since).
+    pub over: bool,
+}
+
+impl Piece {
+    /// The reference of the block at position `at`, if this piece covers it: (extent, index, birth).
+    #[must_use]
+    pub fn block(&self, at: u16) -> Option<(u64, u16, Epoch)> {
+        let step = at.checked_sub(self.at)?;
+        (step < self.len).then(|| (self.extent, self.first.saturating_add(step), self.birth))
+    }
 }

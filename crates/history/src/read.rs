@@ -1,0 +1,162 @@
+//! Reading a moment: the newest version of a key, and ordered scans over a chain of spaces.
+//!
+//! A *chain* lists the spaces that a moment visits, newest first, each with its last visible epoch.
+//! Births grow along the chain, so the first space that holds a visible version holds the newest.
+
+use crate::codec::{
+    decode_record, parse_version_row, version_end, version_prefix, version_row,
+};
+use crate::error::{HistoryError, Result};
+use crate::types::{Epoch, Key, Point, Record, SpaceId};
+use std::ops::ControlFlow;
+use tintype_kv::Kv;
+
+/// The spaces that a moment visits, newest first.
+pub type Chain = [Point];
+
+type Row = std::result::Result<tintype_kv::Pair, tintype_kv::KvError>;
+
+/// Older versions of one key that a scan steps over before it seeks past them.
+const STEPS_BEFORE_SEEK: u32 = 4;
+
+/// The newest version of `key` in the chain.
+///
+/// # Errors
+/// The engine failed, or the version is damaged.
+pub fn get(kv: &dyn Kv, chain: &Chain, key: Key) -> Result<Option<Record>> {
+    for part in chain {
+        if let Some(found) = get_in(kv, *part, key)? {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// In one space: `None` = nothing here, look further; `Some(None)` = a tombstone.
+fn get_in(kv: &dyn Kv, part: Point, key: Key) -> Result<Option<Option<Record>>> {
+    let from = version_row(part.space, key, part.epoch);
+    let to = version_end(part.space, key);
+    let Some(row) = kv.range(&from, &to).next() else { return Ok(None) };
+    let (row_key, value) = row?;
+    let damaged = || HistoryError::version(part.space, key);
+    let (_, _, birth) = parse_version_row(&row_key).ok_or_else(damaged)?;
+    decode_record(birth, &value).ok_or_else(damaged).map(Some)
+}
+
+/// What a scan tells for each key.
+pub type Visit<'v> = dyn FnMut(Key, Record) -> ControlFlow<()> + 'v;
+
+/// Visits the newest versions of all keys with `from <= key < to`, ascending, tombstones left out.
+///
+/// # Errors
+/// The engine failed, or a version is damaged.
+pub fn scan(kv: &dyn Kv, chain: &Chain, from: Key, to: Key, visit: &mut Visit<'_>) -> Result<()> {
+    let mut parts = Vec::with_capacity(chain.len());
+    for part in chain {
+        parts.push(PartScan::new(kv, *part, from, to)?);
+    }
+    loop {
+        let Some(key) = parts.iter().filter_map(|part| part.head.as_ref().map(|h| h.0)).min()
+        else {
+            return Ok(());
+        };
+        let mut newest = None;
+        for part in &mut parts {
+            if part.head.as_ref().is_some_and(|head| head.0 == key) {
+                let head = part.head.take();
+                newest = newest.or(head);
+                part.advance()?;
+            }
+        }
+        if let Some((_, Some(record))) = newest
+            && visit(key, record).is_break()
+        {
+            return Ok(());
+        }
+    }
+}
+
+type Rows<'k> = Box<dyn Iterator<Item = Row> + Send + 'k>;
+
+/// The newest visible version of each key of one space, tombstones included.
+struct PartScan<'k> {
+    kv: &'k dyn Kv,
+    part: Point,
+    end: Vec<u8>,
+    rows: Rows<'k>,
+    done: Option<Key>,
+    head: Option<(Key, Option<Record>)>,
+}
+
+impl<'k> PartScan<'k> {
+    fn new(kv: &'k dyn Kv, part: Point, from: Key, to: Key) -> Result<Self> {
+        let end = version_prefix(part.space, to);
+        let rows = kv.range(&version_prefix(part.space, from), &end);
+        let mut scan = Self { kv, part, end, rows, done: None, head: None };
+        scan.advance()?;
+        Ok(scan)
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        let mut skipped = 0;
+        while let Some(row) = self.rows.next() {
+            let (row_key, value) = row?;
+            let (_, key, birth) = parse_version_row(&row_key).ok_or_else(|| {
+                HistoryError::Damaged {
+                    what: "version row",
+                    detail: format!("space {}", self.part.space.0),
+                }
+            })?;
+            let old = self.done == Some(key);
+            if !old && birth <= self.part.epoch {
+                let record = decode_record(birth, &value)
+                    .ok_or_else(|| HistoryError::version(self.part.space, key))?;
+                self.done = Some(key);
+                self.head = Some((key, record));
+                return Ok(());
+            }
+            skipped += 1;
+            if skipped >= STEPS_BEFORE_SEEK {
+                self.seek(key, old);
+                skipped = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Past the older versions of `key`, or down to its newest visible one.
+    fn seek(&mut self, key: Key, past: bool) {
+        let from = if past {
+            version_end(self.part.space, key)
+        } else {
+            version_row(self.part.space, key, self.part.epoch)
+        };
+        if from < self.end {
+            self.rows = self.kv.range(&from, &self.end);
+        } else {
+            self.rows = Box::new(std::iter::empty());
+        }
+    }
+}
+
+/// All versions of `key` in one space, oldest first, as (birth, value).
+///
+/// # Errors
+/// The engine failed, or a row is damaged.
+pub fn versions_oldest_first(
+    kv: &dyn Kv,
+    space: SpaceId,
+    key: Key,
+    visit: &mut dyn FnMut(Epoch, &[u8]) -> ControlFlow<()>,
+) -> Result<()> {
+    let to = version_end(space, key);
+    for row in kv.range_rev(&version_prefix(space, key), &to) {
+        let (row_key, value) = row?;
+        let (_, _, birth) =
+            parse_version_row(&row_key).ok_or_else(|| HistoryError::version(space, key))?;
+        if visit(birth, &value).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,499 @@
+//! Spaces, their points, and who needs what: the pure part of the history, in memory.
+//!
+//! Nothing here touches the key-value engine. The tree answers: which items does no moment need any
+//! more, and how many bytes would go if some names went. Both answers come from the same
+//! functions, so a prediction cannot differ from what is later done.
+//!
+//! Words: a *point* of a space is an epoch at which a name or a child's fork sits. A headless space whose
+//! newest point carries exactly one child is *joined* with that child; a maximal run of joined spaces is a *sequence*.
+
+use crate::cells::Cells;
+use crate::types::{Epoch, Point, SpaceId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One space.
+#[derive(Clone, Debug)]
+pub struct Space {
+    /// Where it forked off.
+    pub parent: Option<Point>,
+    /// Its open epoch.
+    pub open: Epoch,
+    /// A number of the layer above (the volume), for sums by volume.
+    pub tag: u64,
+    /// Something live ends here.
+    pub head: bool,
+    names: BTreeMap<Epoch, u32>,
+    children: BTreeMap<Epoch, BTreeSet<SpaceId>>,
+    /// Accounted bytes.
+    pub cells: Cells,
+}
+
+impl Space {
+    /// A space without points.
+    #[must_use]
+    pub fn new(parent: Option<Point>, open: Epoch, tag: u64) -> Self {
+        Self {
+            parent,
+            open,
+            tag,
+            head: false,
+            names: BTreeMap::new(),
+            children: BTreeMap::new(),
+            cells: Cells::default(),
+        }
+    }
+
+    fn newest(&self) -> Option<Epoch> {
+        let name = self.names.last_key_value().map(|(epoch, _)| *epoch);
+        let child = self.children.last_key_value().map(|(epoch, _)| *epoch);
+        name.max(child)
+    }
+
+    fn fork(&self) -> Epoch {
+        self.parent.map_or(Epoch(0), |point| point.epoch)
+    }
+
+    /// The child that continues this space, if it is joined.
+    fn continued_by(&self) -> Option<SpaceId> {
+        if self.head {
+            return None;
+        }
+        let newest = self.newest()?;
+        let children = self.children.get(&newest)?;
+        if children.len() == 1 { children.first().copied() } else { None }
+    }
+
+    /// The epoch that is a point only because the continuation forks there.
+    fn pin_only(&self) -> Option<Epoch> {
+        self.continued_by()?;
+        let newest = self.newest()?;
+        (!self.names.contains_key(&newest)).then_some(newest)
+    }
+
+    fn first_point(&self, from: Epoch) -> Option<Epoch> {
+        let pin = self.pin_only();
+        let keep = |epoch: &&Epoch| Some(**epoch) != pin;
+        let name = self.names.range(from..).next().map(|(epoch, _)| *epoch);
+        let child = self.children.range(from..).map(|(epoch, _)| epoch).find(keep).copied();
+        match (name, child) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn last_point(&self, below: Epoch) -> Option<Epoch> {
+        let pin = self.pin_only();
+        let keep = |epoch: &&Epoch| Some(**epoch) != pin;
+        let name = self.names.range(..below).next_back().map(|(epoch, _)| *epoch);
+        let child = self.children.range(..below).map(|(epoch, _)| epoch).rfind(keep).copied();
+        name.max(child)
+    }
+}
+
+/// Something that can be freed or cut back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// No point sees the items that were born in `birth` and died in `death` of `space`.
+    Cell {
+        /// The space whose epoch took them.
+        space: SpaceId,
+        /// Death.
+        death: Epoch,
+        /// Birth.
+        birth: Epoch,
+    },
+    /// A headless space holds history behind its newest point.
+    CutBack {
+        /// The space.
+        space: SpaceId,
+        /// Its newest point.
+        after: Epoch,
+    },
+    /// A headless space without points.
+    Drop {
+        /// The space.
+        space: SpaceId,
+    },
+}
+
+/// A maximal run of joined spaces.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// Newest first.
+    pub spaces: Vec<SpaceId>,
+    /// Fork epoch of the oldest one: births at or below are inherited, not owned.
+    pub base: Epoch,
+}
+
+/// All spaces.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    spaces: BTreeMap<SpaceId, Space>,
+}
+
+/// What goes away in a prediction.
+#[derive(Clone, Debug, Default)]
+pub struct Removal {
+    /// Names, one entry per name.
+    pub names: Vec<Point>,
+    /// Heads.
+    pub heads: Vec<SpaceId>,
+}
+
+impl Tree {
+    /// The space, if it exists.
+    #[must_use]
+    pub fn get(&self, id: SpaceId) -> Option<&Space> {
+        self.spaces.get(&id)
+    }
+
+    /// The space for changes to its head, epoch and cells.
+    pub fn get_mut(&mut self, id: SpaceId) -> Option<&mut Space> {
+        self.spaces.get_mut(&id)
+    }
+
+    /// All spaces by id.
+    pub fn iter(&self) -> impl Iterator<Item = (SpaceId, &Space)> {
+        self.spaces.iter().map(|(id, space)| (*id, space))
+    }
+
+    /// Adds a space and pins its fork point.
+    pub fn insert(&mut self, id: SpaceId, space: Space) {
+        if let Some(parent) = space.parent
+            && let Some(parent_space) = self.spaces.get_mut(&parent.space)
+        {
+            parent_space.children.entry(parent.epoch).or_default().insert(id);
+        }
+        self.spaces.insert(id, space);
+    }
+
+    /// Pins every fork point again after loading spaces in any order.
+    pub fn link_children(&mut self) {
+        let forks: Vec<_> =
+            self.spaces.iter().filter_map(|(id, s)| s.parent.map(|p| (*id, p))).collect();
+        for (id, parent) in forks {
+            if let Some(space) = self.spaces.get_mut(&parent.space) {
+                space.children.entry(parent.epoch).or_default().insert(id);
+            }
+        }
+    }
+
+    /// Removes a space and its pin.
+    pub fn remove(&mut self, id: SpaceId) {
+        let Some(parent) = self.spaces.remove(&id).and_then(|space| space.parent) else { return };
+        if let Some(space) = self.spaces.get_mut(&parent.space)
+            && let Some(children) = space.children.get_mut(&parent.epoch)
+        {
+            children.remove(&id);
+            if children.is_empty() {
+                space.children.remove(&parent.epoch);
+            }
+        }
+    }
+
+    /// A name appears at a point.
+    pub fn add_name(&mut self, point: Point) {
+        if let Some(space) = self.spaces.get_mut(&point.space) {
+            *space.names.entry(point.epoch).or_insert(0) += 1;
+        }
+    }
+
+    /// A name goes.
+    pub fn remove_name(&mut self, point: Point) {
+        let Some(space) = self.spaces.get_mut(&point.space) else { return };
+        if let Some(count) = space.names.get_mut(&point.epoch) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                space.names.remove(&point.epoch);
+            }
+        }
+    }
+
+    /// The spaces that a read at `point` visits, newest first, each with the last visible epoch.
+    #[must_use]
+    pub fn chain(&self, point: Point) -> Vec<Point> {
+        let mut parts = vec![point];
+        let mut at = point.space;
+        while let Some(parent) = self.spaces.get(&at).and_then(|space| space.parent) {
+            parts.push(parent);
+            at = parent.space;
+        }
+        parts
+    }
+
+    /// The space whose rows hold a version born in `birth` that is visible in `space`.
+    #[must_use]
+    pub fn owner(&self, space: SpaceId, birth: Epoch) -> SpaceId {
+        let mut at = space;
+        while let Some(parent) = self.spaces.get(&at).and_then(|s| s.parent) {
+            if birth > parent.epoch {
+                break;
+            }
+            at = parent.space;
+        }
+        at
+    }
+
+    /// The sequence that `space` belongs to.
+    #[must_use]
+    pub fn sequence(&self, space: SpaceId) -> Sequence {
+        let mut top = space;
+        while let Some(child) = self.spaces.get(&top).and_then(Space::continued_by) {
+            top = child;
+        }
+        let mut spaces = vec![top];
+        let mut at = top;
+        loop {
+            let Some(parent) = self.spaces.get(&at).and_then(|s| s.parent) else {
+                return Sequence { spaces, base: Epoch(0) };
+            };
+            let joined = self.spaces.get(&parent.space).and_then(Space::continued_by) == Some(at);
+            if !joined {
+                return Sequence { spaces, base: parent.epoch };
+            }
+            spaces.push(parent.space);
+            at = parent.space;
+        }
+    }
+
+    /// Whether a point p of the sequence has `birth <= p < death`.
+    #[must_use]
+    pub fn seen(&self, sequence: &Sequence, birth: Epoch, death: Epoch) -> bool {
+        self.last_point(sequence, death).is_some_and(|point| point >= birth)
+    }
+
+    fn last_point(&self, sequence: &Sequence, below: Epoch) -> Option<Epoch> {
+        sequence.spaces.iter().filter_map(|id| self.spaces.get(id)?.last_point(below)).max()
+    }
+
+    fn first_point(&self, sequence: &Sequence, from: Epoch) -> Option<Epoch> {
+        sequence.spaces.iter().filter_map(|id| self.spaces.get(id)?.first_point(from)).min()
+    }
+
+    /// Whether the history below `space`'s open epoch has any point that a comparison or a
+    /// cut back could start from.
+    #[must_use]
+    pub fn has_earlier_point(&self, space: SpaceId) -> bool {
+        let sequence = self.sequence(space);
+        sequence.base > Epoch(0) || self.first_point(&sequence, Epoch(0)).is_some()
+    }
+
+    /// The oldest point of a root sequence: touched lists up to it serve nobody. `None`: keep all.
+    #[must_use]
+    pub fn touched_floor(&self, space: SpaceId) -> Option<Epoch> {
+        let sequence = self.sequence(space);
+        if sequence.base > Epoch(0) {
+            return None;
+        }
+        Some(self.first_point(&sequence, Epoch(0)).unwrap_or(Epoch(u64::MAX - 1)))
+    }
+
+    /// Everything that is due, cells before cuts and drops: an item whose cell is due must be gone
+    /// before the space that holds it is cut, so that nothing is freed twice.
+    #[must_use]
+    pub fn due(&self) -> Vec<Work> {
+        let cells = self.due_cells();
+        if cells.is_empty() { self.due_cuts() } else { cells }
+    }
+
+    fn due_cells(&self) -> Vec<Work> {
+        let mut work = Vec::new();
+        let tops = self.spaces.iter().filter(|(_, space)| space.continued_by().is_none());
+        for (top, _) in tops {
+            let sequence = self.sequence(*top);
+            let clean = self.is_clean(&sequence);
+            for id in &sequence.spaces {
+                self.due_cells_of(*id, &sequence, clean, &mut work);
+            }
+        }
+        work
+    }
+
+    fn due_cells_of(&self, id: SpaceId, sequence: &Sequence, clean: bool, work: &mut Vec<Work>) {
+        let Some(space) = self.spaces.get(&id) else { return };
+        let end = space.continued_by().and_then(|_| space.newest());
+        for (death, birth, _) in space.cells.all_dead() {
+            // A death behind the point where the continuation forked is undone by the cut, not freed.
+            let undone = end.is_some_and(|end| birth <= end && death > end);
+            // Items of a space that is still to be cut are counted there: wait for the cut.
+            let waits = !clean && birth <= space.fork();
+            let due = birth > sequence.base && !undone && !waits;
+            if due && !self.seen(sequence, birth, death) {
+                work.push(Work::Cell { space: id, death, birth });
+            }
+        }
+    }
+
+    /// No joined space of the sequence holds history behind its newest point.
+    fn is_clean(&self, sequence: &Sequence) -> bool {
+        sequence.spaces.iter().skip(1).filter_map(|id| self.spaces.get(id)).all(|space| {
+            let newest = space.newest().unwrap_or_default();
+            space.cells.alive_after(newest).next().is_none()
+                && space.cells.dead_after(newest).next().is_none()
+        })
+    }
+
+    fn due_cuts(&self) -> Vec<Work> {
+        let mut work = Vec::new();
+        for (id, space) in self.spaces.iter().filter(|(_, space)| !space.head) {
+            match space.newest() {
+                None => work.push(Work::Drop { space: *id }),
+                Some(after) => {
+                    let behind = space.cells.alive_after(after).next().is_some()
+                        || space.cells.dead_after(after).next().is_some();
+                    if behind {
+                        work.push(Work::CutBack { space: *id, after });
+                    }
+                }
+            }
+        }
+        work
+    }
+
+    /// Changes the cells as the work does when it is complete; answers the bytes that go.
+    pub fn settle(&mut self, work: Work) -> u64 {
+        match work {
+            Work::Cell { space, death, birth } => self.settle_cell(space, death, birth),
+            Work::CutBack { space, after } => self.settle_cut(space, after),
+            Work::Drop { space } => {
+                let bytes = self.spaces.get(&space).map_or(0, |s| s.cells.alive_total());
+                self.remove(space);
+                bytes
+            }
+        }
+    }
+
+    fn settle_cell(&mut self, space: SpaceId, death: Epoch, birth: Epoch) -> u64 {
+        let owner = self.owner(space, birth);
+        let Some(cells) = self.spaces.get_mut(&space).map(|s| &mut s.cells) else { return 0 };
+        let bytes = cells.dead(death, birth);
+        cells.set_dead(death, birth, 0);
+        if owner != space
+            && let Some(cells) = self.spaces.get_mut(&owner).map(|s| &mut s.cells)
+        {
+            cells.set_alive(birth, cells.alive(birth).saturating_sub(bytes));
+        }
+        bytes
+    }
+
+    fn settle_cut(&mut self, id: SpaceId, after: Epoch) -> u64 {
+        let Some(space) = self.spaces.get_mut(&id) else { return 0 };
+        let fork = space.fork();
+        let cells = &mut space.cells;
+        let mut freed = 0;
+        for (birth, bytes) in cells.alive_after(after).collect::<Vec<_>>() {
+            freed += bytes;
+            cells.set_alive(birth, 0);
+        }
+        for (death, birth, bytes) in cells.dead_after(after).collect::<Vec<_>>() {
+            cells.set_dead(death, birth, 0);
+            if birth > fork {
+                cells.set_alive(birth, cells.alive(birth).saturating_add(bytes));
+            }
+        }
+        freed
+    }
+
+    /// The cells that go when exactly the given names go, if the removal changes no sequence: the
+    /// quick way for ordinary snapshots. `None`: a head or a newest point is involved, use [`Tree::predict`].
+    #[must_use]
+    pub fn quick(&self, names: &[Point]) -> Option<Vec<(Work, u64)>> {
+        let first = names.first()?;
+        let sequence = self.sequence(first.space);
+        if !self.is_clean(&sequence) {
+            return None;
+        }
+        let mut gone = BTreeMap::<Epoch, u32>::new();
+        for point in names {
+            let space = self.spaces.get(&point.space)?;
+            let structural = !space.head && space.newest() == Some(point.epoch);
+            if structural || !sequence.spaces.contains(&point.space) {
+                return None;
+            }
+            *gone.entry(point.epoch).or_insert(0) += 1;
+        }
+        gone.retain(|epoch, count| self.vanishes(&sequence, *epoch, *count));
+        Some(self.runs(&sequence, &gone.into_keys().collect()))
+    }
+
+    fn vanishes(&self, sequence: &Sequence, epoch: Epoch, count: u32) -> bool {
+        sequence.spaces.iter().filter_map(|id| self.spaces.get(id)).all(|space| {
+            let names = space.names.get(&epoch).copied().unwrap_or(0);
+            names <= count && !space.children.contains_key(&epoch)
+        })
+    }
+
+    /// Cells that only the points in `gone` see.
+    fn runs(&self, sequence: &Sequence, gone: &BTreeSet<Epoch>) -> Vec<(Work, u64)> {
+        let mut found = Vec::new();
+        let mut rest = gone.iter().copied().peekable();
+        while let Some(start) = rest.next() {
+            let low = self.last_point(sequence, start).unwrap_or(Epoch(0)).max(sequence.base);
+            let mut end = start;
+            let mut next = self.first_point(sequence, Epoch(end.0 + 1));
+            while next.is_some() && rest.peek().copied() == next {
+                end = rest.next().unwrap_or(end);
+                next = self.first_point(sequence, Epoch(end.0 + 1));
+            }
+            let high = next.unwrap_or(Epoch(u64::MAX - 1));
+            for id in &sequence.spaces {
+                let Some(space) = self.spaces.get(id) else { continue };
+                let cells = space.cells.between(low, end, start, high);
+                found.extend(cells.into_iter().map(|(death, birth, bytes)| {
+                    (Work::Cell { space: *id, death, birth }, bytes)
+                }));
+            }
+        }
+        found
+    }
+
+    /// Exactly the bytes that removing these names and heads frees, cascades included.
+    #[must_use]
+    pub fn predict(&self, removal: &Removal) -> u64 {
+        if removal.heads.is_empty()
+            && let Some(cells) = self.quick(&removal.names)
+        {
+            return cells.iter().map(|(_, bytes)| bytes).sum();
+        }
+        let pending = self.clone().settle_all();
+        let mut after = self.clone();
+        for point in &removal.names {
+            after.remove_name(*point);
+        }
+        for head in &removal.heads {
+            if let Some(space) = after.spaces.get_mut(head) {
+                space.head = false;
+            }
+        }
+        after.settle_all().saturating_sub(pending)
+    }
+
+    fn settle_all(&mut self) -> u64 {
+        let mut freed = 0;
+        loop {
+            let work = self.due();
+            if work.is_empty() {
+                return freed;
+            }
+            for item in work {
+                freed += self.settle(item);
+            }
+        }
+    }
+
+    /// Accounted bytes of all spaces with this tag: (alive in `head`, everything else).
+    #[must_use]
+    pub fn usage(&self, tag: u64, head: SpaceId) -> (u64, u64) {
+        let mut live = 0;
+        let mut other = 0;
+        for (id, space) in self.spaces.iter().filter(|(_, space)| space.tag == tag) {
+            if *id == head {
+                live += space.cells.alive_total();
+            } else {
+                other += space.cells.alive_total();
+            }
+            other += space.cells.dead_total();
+        }
+        (live, other)
+    }
+}
