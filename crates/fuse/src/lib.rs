@@ -1,1 +1,31 @@
-//! tintype-fuse.
+//! The kernel's FUSE protocol: shows any [`tintype_fs::vfs::Vfs`] at a mount point.
+//!
+//! One decoder and one service ([`wire`], [`serve`]) stand behind two transports: reads and writes
+//! of `/dev/fuse`, and commands of io_uring. The crate knows the protocol and nothing of what the
+//! tree means. `docs/decisions/0002-own-fuse-wire.md` says why it is our own.
+//!
+//! Unsafe code stands in two private modules only: `sys` (three system calls) and `uring` (memory
+//! shared with the kernel).
+
+mod crew;
+mod dev;
+mod error;
+mod guard;
+mod lanes;
+mod mount;
+mod mountinfo;
+mod notify;
+mod options;
+mod repair;
+pub mod serve;
+mod session;
+mod sys;
+mod uring;
+pub mod wire;
+
+pub use error::FuseError;
+pub use guard::sync_dirty;
+pub use notify::Notifier;
+pub use options::{Choice, Options, Transport};
+pub use repair::repair_dead_mount;
+pub use session::{Session, WhenBusy};

@@ -1,0 +1,59 @@
+//! Mounts that a killed server left behind.
+//!
+//! Every call on such a mount fails with "Transport endpoint is not connected", even mounting over
+//! it. A live mount, whoever serves it, is left alone.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::FuseError;
+use crate::guard::with_limit;
+use crate::{mount, mountinfo};
+
+/// How long a live server may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// More dead mounts than this on top of each other are not ours to guess about.
+const DEEPEST: usize = 32;
+
+/// Detaches the dead FUSE mounts at `dir`, also several on top of each other; returns how many.
+/// A server that answers late counts as alive.
+///
+/// # Errors
+/// When the place cannot be looked up or a dead mount cannot be detached (no right to it).
+pub fn repair_dead_mount(dir: &Path) -> Result<usize, FuseError> {
+    let point = |source| FuseError::MountPoint { dir: dir.to_owned(), source };
+    let full = full_path(dir).map_err(point)?;
+    let mut repaired = 0;
+    while repaired < DEEPEST && mountinfo::fuse_mount_at(&full).map_err(point)?.is_some() {
+        if !is_dead(&full)? {
+            break;
+        }
+        mount::unmount(&full, true)?;
+        tracing::info!(dir = %full.display(), "detached a mount without a server");
+        repaired += 1;
+    }
+    Ok(repaired)
+}
+
+/// The path without symlinks; its last part is not touched, for a dead mount answers nothing.
+fn full_path(dir: &Path) -> io::Result<PathBuf> {
+    match dir.canonicalize() {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
+            let absolute = std::path::absolute(dir)?;
+            let name = absolute.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+            let parent = absolute.parent().ok_or(io::ErrorKind::InvalidInput)?;
+            Ok(parent.canonicalize()?.join(name))
+        }
+        other => other,
+    }
+}
+
+/// Asks for the free space: never answered from the kernel's caches, unlike `stat`.
+fn is_dead(dir: &Path) -> Result<bool, FuseError> {
+    let path = dir.to_owned();
+    match with_limit(dir, ANSWER, move || rustix::fs::statfs(&path).map(drop)) {
+        Err(FuseError::Timeout { .. }) => Ok(false),
+        answer => Ok(answer? == Err(rustix::io::Errno::NOTCONN)),
+    }
+}

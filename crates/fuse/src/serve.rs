@@ -1,0 +1,323 @@
+//! From decoded requests to calls of the tree and back: the same for both transports.
+//!
+//! A request is first *prepared*: everything except file content and directory listings is
+//! answered at once. The rest ([`Prepared::Fill`]) is answered by [`Service::fill`] straight into
+//! the reply buffer, which under io_uring is the very memory that held the request.
+//!
+//! A panic of the tree ends neither the worker nor the request: it becomes `EIO`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tintype_fs::vfs::{Errno, Ioctl, Node, Opened, ROOT, Reply, SetAttr, Vfs};
+
+use crate::wire::abi::op;
+use crate::wire::cursor::Malformed;
+use crate::wire::reply::{Listing, Small};
+use crate::wire::request::{self, Bulk, Dialect, Header, Op};
+
+/// Answers requests from a tree.
+#[derive(Clone)]
+pub struct Service {
+    vfs: Arc<dyn Vfs>,
+    dialect: Dialect,
+    no_opendir: bool,
+}
+
+/// What goes back to the kernel.
+#[derive(Debug)]
+pub enum Answer {
+    /// Nothing: the kernel waits for no reply.
+    Silent,
+    /// An error number.
+    Fail(Errno),
+    /// Success with a short body, possibly empty.
+    Short(Small),
+    /// Success with a long body.
+    Long(Vec<u8>),
+}
+
+/// A request after its first look.
+#[derive(Debug)]
+pub enum Prepared {
+    /// The answer is ready.
+    Done(Answer),
+    /// The answer is to be written into the reply buffer.
+    Fill(Bulk),
+}
+
+fn nothing((): ()) -> Small {
+    Small::default()
+}
+
+impl Service {
+    /// A service over `vfs` for requests in this dialect.
+    #[must_use]
+    pub fn new(vfs: Arc<dyn Vfs>, dialect: Dialect, no_opendir: bool) -> Self {
+        Self { vfs, dialect, no_opendir }
+    }
+
+    /// Where the fixed part of a request ends and the rest begins.
+    #[must_use]
+    pub fn head_size(&self, opcode: u32) -> usize {
+        request::head_size(opcode, self.dialect)
+    }
+
+    /// Whether the handler of this operation may itself need answers from this mount (a snapshot
+    /// taken through an ioctl flushes the mount's own dirty pages).
+    #[must_use]
+    pub fn reenters(opcode: u32) -> bool {
+        opcode == op::IOCTL
+    }
+
+    /// Decodes and, but for bulk, answers.
+    #[must_use]
+    pub fn prepare(&self, header: &Header, head: &[u8], rest: &[u8]) -> Prepared {
+        match request::decode(header.opcode, head, rest, self.dialect) {
+            Ok(Op::Bulk(bulk)) => Prepared::Fill(bulk),
+            Ok(op) => Prepared::Done(guarded(header, || self.answer(header, &op))),
+            Err(Malformed) => {
+                tracing::error!(opcode = header.opcode, len = header.len, "malformed request");
+                Prepared::Done(Answer::Fail(Errno(libc::EIO)))
+            }
+        }
+    }
+
+    /// Answers a bulk request into `room`; returns the bytes written.
+    ///
+    /// # Errors
+    /// The error number of the tree.
+    pub fn fill(&self, header: &Header, bulk: Bulk, room: &mut [u8]) -> Reply<usize> {
+        let call = AssertUnwindSafe(|| self.fill_unguarded(header, bulk, room));
+        catch_unwind(call).unwrap_or_else(|_| panicked(header))
+    }
+
+    fn fill_unguarded(&self, header: &Header, bulk: Bulk, room: &mut [u8]) -> Reply<usize> {
+        let (who, node) = (&header.who, header.node);
+        match bulk {
+            Bulk::Read { handle, offset, size } => {
+                let room = shorten(room, size);
+                let limit = room.len();
+                Ok(self.vfs.read(who, node, handle, offset, room)?.min(limit))
+            }
+            Bulk::Readdir { handle, offset, size, plus } => {
+                let mut listing = Listing::new(shorten(room, size), plus);
+                let done = self.vfs.readdir(who, node, handle, offset, plus, &mut listing);
+                // Entries that were taken count as looked up, so they must reach the kernel even
+                // when a later one failed; the error comes back at the next offset.
+                if listing.used() == 0 { done.map(|()| 0) } else { Ok(listing.used()) }
+            }
+        }
+    }
+
+    fn answer(&self, header: &Header, op: &Op<'_>) -> Answer {
+        match op {
+            Op::Forget { count } => self.vfs.forget(header.node, *count),
+            Op::BatchForget { pairs } => {
+                request::forget_pairs(pairs).for_each(|(node, count)| self.vfs.forget(node, count));
+            }
+            _ => return self.respond(header, op).unwrap_or_else(Answer::Fail),
+        }
+        Answer::Silent
+    }
+
+    fn respond(&self, header: &Header, op: &Op<'_>) -> Reply<Answer> {
+        match op {
+            Op::Ioctl { .. } | Op::Getxattr { .. } | Op::Listxattr { .. } | Op::Readlink => {
+                self.long(header, op)
+            }
+            Op::Lookup { .. } | Op::Symlink { .. } | Op::Mknod { .. } | Op::Mkdir { .. }
+            | Op::Link { .. } | Op::Create { .. } | Op::Tmpfile { .. } => {
+                self.entries(header, op).map(Answer::Short)
+            }
+            Op::Unlink { .. } | Op::Rmdir { .. } | Op::Rename { .. } | Op::Setxattr { .. }
+            | Op::Removexattr { .. } => self.names(header, op).map(nothing).map(Answer::Short),
+            Op::Getattr { .. } | Op::Statx { .. } | Op::Setattr { .. } | Op::Statfs => {
+                self.attributes(header, op).map(Answer::Short)
+            }
+            _ => self.handles(header, op).map(Answer::Short),
+        }
+    }
+
+    fn entries(&self, header: &Header, op: &Op<'_>) -> Reply<Small> {
+        let (vfs, who, dir) = (&self.vfs, &header.who, header.node);
+        let entry = match *op {
+            Op::Lookup { name } => vfs.lookup(who, dir, name)?,
+            Op::Symlink { name, target } => vfs.symlink(who, dir, name, target)?,
+            Op::Mknod { name, mode, umask, rdev } => vfs.mknod(who, dir, name, mode, umask, rdev)?,
+            Op::Mkdir { name, mode, umask } => vfs.mkdir(who, dir, name, mode, umask)?,
+            Op::Link { node, name } => vfs.link(who, node, dir, name)?,
+            Op::Create { name, mode, umask, flags, kill_suid } => {
+                let (entry, opened) = vfs.create(who, dir, name, mode, umask, flags)?;
+                self.kill_suid(header, entry.node, kill_suid)?;
+                return Ok(Small::default().entry(&entry).opened(&opened));
+            }
+            Op::Tmpfile { mode, umask, flags } => {
+                let (entry, opened) = vfs.tmpfile(who, dir, mode, umask, flags)?;
+                return Ok(Small::default().entry(&entry).opened(&opened));
+            }
+            _ => return Err(Errno(libc::ENOSYS)),
+        };
+        Ok(Small::default().entry(&entry))
+    }
+
+    /// An open that truncates as someone who may not keep set-id bits clears them.
+    fn kill_suid(&self, header: &Header, node: Node, wanted: bool) -> Reply<()> {
+        if wanted {
+            let set = SetAttr { kill_suid: true, ..SetAttr::default() };
+            self.vfs.setattr(&header.who, node, None, &set)?;
+        }
+        Ok(())
+    }
+
+    fn names(&self, header: &Header, op: &Op<'_>) -> Reply<()> {
+        let (vfs, who, node) = (&self.vfs, &header.who, header.node);
+        match *op {
+            Op::Unlink { name } => vfs.unlink(who, node, name),
+            Op::Rmdir { name } => vfs.rmdir(who, node, name),
+            Op::Rename { name, new_dir, new_name, flags } => {
+                vfs.rename(who, node, name, new_dir, new_name, flags)
+            }
+            Op::Setxattr { name, value, flags, kill_sgid } => {
+                vfs.setxattr(who, node, name, value, flags, kill_sgid)
+            }
+            Op::Removexattr { name } => vfs.removexattr(who, node, name),
+            _ => Err(Errno(libc::ENOSYS)),
+        }
+    }
+
+    fn attributes(&self, header: &Header, op: &Op<'_>) -> Reply<Small> {
+        let (who, node) = (&header.who, header.node);
+        let small = Small::default();
+        Ok(match op {
+            Op::Statfs => small.statfs(&self.vfs.statfs(node)?),
+            Op::Setattr { handle, set } => {
+                let (attr, ttl) = self.vfs.setattr(who, node, *handle, set)?;
+                small.attr_out(&attr, ttl)
+            }
+            Op::Statx { handle } => {
+                let (attr, ttl) = self.vfs.getattr(who, node, *handle)?;
+                small.statx(&attr, ttl)
+            }
+            Op::Getattr { handle } => {
+                let (attr, ttl) = self.vfs.getattr(who, node, *handle)?;
+                small.attr_out(&attr, ttl)
+            }
+            _ => return Err(Errno(libc::ENOSYS)),
+        })
+    }
+
+    fn handles(&self, header: &Header, op: &Op<'_>) -> Reply<Small> {
+        let (vfs, who, node) = (&self.vfs, &header.who, header.node);
+        match *op {
+            Op::Open { flags, kill_suid } => return self.open(header, flags, kill_suid),
+            Op::Opendir { .. } if self.no_opendir => return Err(Errno(libc::ENOSYS)),
+            Op::Opendir { flags } => {
+                return Ok(Small::default().opened_dir(&vfs.opendir(who, node, flags)?));
+            }
+            Op::Write { .. } | Op::CopyRange { .. } | Op::Lseek { .. } => {
+                return self.ranges(header, op);
+            }
+            Op::Release { handle } => vfs.release(node, handle),
+            Op::Releasedir { handle } => vfs.releasedir(node, handle),
+            Op::Flush { handle } => vfs.flush(who, node, handle)?,
+            Op::Fsync { handle, data_only } => vfs.fsync(who, node, handle, data_only)?,
+            Op::Fsyncdir { handle, data_only } => vfs.fsyncdir(who, node, handle, data_only)?,
+            Op::Fallocate { handle, offset, length, mode } => {
+                vfs.fallocate(who, node, handle, offset, length, mode)?;
+            }
+            Op::Syncfs => self.syncfs(header)?,
+            Op::Destroy => (),
+            _ => return Err(Errno(libc::ENOSYS)),
+        }
+        Ok(Small::default())
+    }
+
+    fn open(&self, header: &Header, flags: i32, kill_suid: bool) -> Reply<Small> {
+        let opened = self.vfs.open(&header.who, header.node, flags)?;
+        if let Err(error) = self.kill_suid(header, header.node, kill_suid) {
+            self.vfs.release(header.node, opened.handle);
+            return Err(error);
+        }
+        Ok(Small::default().opened(&opened))
+    }
+
+    fn syncfs(&self, header: &Header) -> Reply<()> {
+        let Opened { handle, .. } = self.vfs.opendir(&header.who, ROOT, 0)?;
+        let synced = self.vfs.fsyncdir(&header.who, ROOT, handle, false);
+        self.vfs.releasedir(ROOT, handle);
+        synced
+    }
+
+    fn ranges(&self, header: &Header, op: &Op<'_>) -> Reply<Small> {
+        let (vfs, who, node) = (&self.vfs, &header.who, header.node);
+        let count = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let small = Small::default();
+        Ok(match *op {
+            Op::Write { handle, offset, data, flags } => {
+                small.u32(count(vfs.write(who, node, handle, offset, data, flags)?)).u32(0)
+            }
+            Op::Lseek { handle, offset, whence } => {
+                small.u64(vfs.lseek(node, handle, offset, whence)?)
+            }
+            Op::CopyRange { from, from_offset, to, to_handle, to_offset, length, wide } => {
+                let copied = vfs.copy_file_range(
+                    who, node, from, from_offset, to, to_handle, to_offset, length,
+                )?;
+                if wide { small.u64(copied as u64) } else { small.u32(count(copied)).u32(0) }
+            }
+            _ => return Err(Errno(libc::ENOSYS)),
+        })
+    }
+
+    fn long(&self, header: &Header, op: &Op<'_>) -> Reply<Answer> {
+        let (vfs, who, node) = (&self.vfs, &header.who, header.node);
+        match *op {
+            Op::Readlink => Ok(Answer::Long(vfs.readlink(who, node)?)),
+            Op::Getxattr { name, size } => sized(vfs.getxattr(who, node, name)?, size),
+            Op::Listxattr { size } => sized(vfs.listxattr(who, node)?, size),
+            Op::Ioctl { command, argument, input, out_size, on_directory } => {
+                let request = Ioctl { command, argument, input, out_size, on_directory };
+                let (result, output) = vfs.ioctl(who, node, &request)?;
+                let mut body = Vec::with_capacity(16 + output.len());
+                body.extend_from_slice(&result.to_ne_bytes());
+                body.extend_from_slice(&[0; 12]);
+                body.extend(output.into_iter().take(out_size as usize));
+                Ok(Answer::Long(body))
+            }
+            _ => Err(Errno(libc::ENOSYS)),
+        }
+    }
+}
+
+/// An attribute value, or only its size when the caller asks with no room.
+fn sized(value: Vec<u8>, room: u32) -> Reply<Answer> {
+    let len = u32::try_from(value.len()).map_err(|_| Errno(libc::E2BIG))?;
+    match room {
+        0 => Ok(Answer::Short(Small::default().u32(len).u32(0))),
+        room if room < len => Err(Errno(libc::ERANGE)),
+        _ => Ok(Answer::Long(value)),
+    }
+}
+
+fn shorten(room: &mut [u8], size: u32) -> &mut [u8] {
+    let len = room.len().min(size as usize);
+    room.split_at_mut(len).0
+}
+
+fn guarded(header: &Header, call: impl FnOnce() -> Answer) -> Answer {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| panicked::<()>(header).map_or_else(Answer::Fail, |()| Answer::Silent))
+}
+
+fn panicked<T>(header: &Header) -> Reply<T> {
+    tracing::error!(opcode = header.opcode, node = header.node.0, "a request handler panicked");
+    Err(Errno(libc::EIO))
+}
+
+/// The number that goes into a reply header: negative, and in the range that the kernel accepts.
+#[must_use]
+pub fn wire_error(error: Errno) -> i32 {
+    if (1..512).contains(&error.0) { -error.0 } else { -libc::EIO }
+}
+

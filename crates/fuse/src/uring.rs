@@ -1,0 +1,233 @@
+//! Transport B: commands of io_uring.
+//!
+//! The kernel has one queue per processor and puts a request into the queue of the processor on
+//! which the caller runs. Each queue has several *lanes*; a lane is one thread with a ring, one
+//! registered entry (header and payload memory) and therefore at most one request. One system call
+//! answers a request and waits for the next.
+//!
+//! One entry per thread is deliberate: the kernel never gives a request to a lane whose thread is
+//! busy or blocked, because the lane's only entry is then not on offer. So a slow `fsync` delays
+//! nobody, and handlers may block without any hand-over between threads. The kernel offers the
+//! entry that came back last first, so a single caller is served by one warm thread.
+//!
+//! Unsafe code: entry memory is mapped by a lane, shared with the kernel, and touched by the lane
+//! only between a completion and the next commit, when the kernel does not use it.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use io_uring::squeue::Entry128;
+use io_uring::{IoUring, cqueue, opcode, types};
+use rustix::mm::{MapFlags, ProtFlags};
+use tintype_fs::vfs::Errno;
+
+use crate::crew::Crew;
+use crate::serve::{Answer, Prepared, Service, wire_error};
+use crate::wire::cursor::Cursor;
+use crate::wire::reply;
+use crate::wire::request::Header;
+
+/// Bytes of a page that holds an entry's headers.
+const HEADERS: usize = 4096;
+/// Where the fixed part of an operation starts.
+const OP_AT: usize = 128;
+/// Bytes of the fixed part.
+const OP_LEN: usize = 128;
+/// Where the commit id stands.
+const COMMIT_AT: usize = 264;
+/// Where the payload's length stands.
+const LENGTH_AT: usize = 272;
+/// Offer an entry for the first time.
+const REGISTER: u32 = 1;
+/// Answer a request and offer the entry again.
+const COMMIT_AND_FETCH: u32 = 2;
+
+/// Memory that one entry shares with the kernel.
+struct Entry {
+    base: NonNull<u8>,
+    payload: usize,
+    parts: Box<[libc::iovec; 2]>,
+}
+
+impl Entry {
+    fn new(payload: usize) -> io::Result<Self> {
+        let len = HEADERS + payload;
+        // SAFETY: a fresh private mapping at an address of the kernel's choice aliases nothing.
+        let base = unsafe {
+            let prot = ProtFlags::READ | ProtFlags::WRITE;
+            rustix::mm::mmap_anonymous(ptr::null_mut(), len, prot, MapFlags::PRIVATE)?
+        };
+        let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let data = base.as_ptr().wrapping_add(HEADERS);
+        let parts = Box::new([
+            libc::iovec { iov_base: base.as_ptr().cast(), iov_len: HEADERS },
+            libc::iovec { iov_base: data.cast(), iov_len: payload },
+        ]);
+        Ok(Self { base, payload, parts })
+    }
+
+    /// Headers and payload.
+    fn memory(&mut self) -> (&mut [u8], &mut [u8]) {
+        // SAFETY: the mapping is `HEADERS + payload` bytes long, initialised (zero) by the kernel,
+        // owned by `self`, and `&mut self` makes this its only borrow. The kernel writes to it
+        // only inside a system call of this thread that offers the entry, which needs `&mut` of
+        // the lane.
+        let all = unsafe {
+            std::slice::from_raw_parts_mut(self.base.as_ptr(), HEADERS + self.payload)
+        };
+        all.split_at_mut(HEADERS)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made in `new` with this length, and no borrow outlives `self`.
+        // The lane's ring is dropped before its entry, so no command refers to it any more.
+        let _cannot_fail = unsafe {
+            rustix::mm::munmap(self.base.as_ptr().cast(), HEADERS + self.payload)
+        };
+    }
+}
+
+/// A thread's share of a queue. The ring stands before the entry, so it is dropped first.
+pub(crate) struct Lane {
+    ring: IoUring<Entry128, cqueue::Entry>,
+    entry: Entry,
+    queue: u16,
+}
+
+impl Lane {
+    /// A ring and an entry for the calling thread, not yet on offer.
+    pub(crate) fn new(queue: u16, payload: usize) -> io::Result<Self> {
+        let mut builder = IoUring::<Entry128, cqueue::Entry>::builder();
+        builder.setup_single_issuer().setup_defer_taskrun();
+        Ok(Self { ring: builder.build(2)?, entry: Entry::new(payload)?, queue })
+    }
+
+    /// Offers the entry for the first time. An error comes at once; success says nothing.
+    pub(crate) fn register(&mut self, device: &OwnedFd) -> io::Result<()> {
+        self.ring.submitter().register_files(&[device.as_raw_fd()])?;
+        let mut command = opcode::UringCmd80::new(types::Fixed(0), REGISTER)
+            .cmd(command(self.queue, 0))
+            .addr(Some(self.entry.parts.as_ptr() as u64))
+            .build();
+        set_len(&mut command, 2);
+        self.push(&command)?;
+        self.ring.submit()?;
+        match self.ring.completion().next() {
+            Some(done) if done.result() < 0 => {
+                Err(io::Error::from_raw_os_error(-done.result()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn push(&mut self, command: &Entry128) -> io::Result<()> {
+        // SAFETY: the command refers to the entry's memory and its parts, which live as long as
+        // the ring (they are dropped after it), and to the registered file 0.
+        unsafe { self.ring.submission().push(command) }.map_err(io::Error::other)
+    }
+
+    /// Waits for a request; `false` when the connection has ended.
+    fn wait(&mut self) -> io::Result<bool> {
+        loop {
+            if let Some(done) = self.ring.completion().next() {
+                return match -done.result() {
+                    ..=0 => Ok(true),
+                    libc::ENOTCONN | libc::ECONNABORTED | libc::ECANCELED => Ok(false),
+                    error => Err(io::Error::from_raw_os_error(error)),
+                };
+            }
+            match self.ring.submit_and_wait(1) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => (),
+            }
+        }
+    }
+
+    /// Serves requests until the connection ends.
+    pub(crate) fn run(&mut self, service: &Service, crew: &Arc<Crew>) -> io::Result<()> {
+        while self.wait()? {
+            let (headers, payload) = self.entry.memory();
+            let commit = answer(headers, payload, service, crew);
+            let command = opcode::UringCmd80::new(types::Fixed(0), COMMIT_AND_FETCH)
+                .cmd(command(self.queue, commit))
+                .build();
+            self.push(&command)?;
+        }
+        Ok(())
+    }
+}
+
+/// Answers the request in the entry's memory in place; returns the id to commit.
+fn answer(headers: &mut [u8], payload: &mut [u8], service: &Service, crew: &Arc<Crew>) -> u64 {
+    let commit = field(headers, COMMIT_AT).u64().unwrap_or_default();
+    let len = field(headers, LENGTH_AT).u32().unwrap_or_default() as usize;
+    let result = match Header::decode(headers) {
+        Ok(header) => respond(&header, headers, payload, len, service, crew),
+        Err(_) => Err(Errno(libc::EIO)),
+    };
+    let (body, error) = result.map_or_else(|error| (0, wire_error(error)), |len| (len, 0));
+    put(headers, 0, &reply::header(body, error, commit));
+    put(headers, LENGTH_AT, &u32::try_from(body).unwrap_or_default().to_ne_bytes());
+    commit
+}
+
+fn respond(
+    header: &Header,
+    headers: &[u8],
+    payload: &mut [u8],
+    len: usize,
+    service: &Service,
+    crew: &Arc<Crew>,
+) -> Result<usize, Errno> {
+    let _away = match Service::reenters(header.opcode).then(|| crew.step_out()) {
+        Some(None) => return Err(Errno(libc::EAGAIN)),
+        other => other,
+    };
+    let head_len = service.head_size(header.opcode).min(OP_LEN);
+    let head = headers.get(OP_AT..OP_AT + head_len).unwrap_or_default();
+    let rest = payload.get(..len).unwrap_or_default();
+    let body = match service.prepare(header, head, rest) {
+        Prepared::Fill(bulk) => return service.fill(header, bulk, payload),
+        Prepared::Done(Answer::Silent) => return Ok(0),
+        Prepared::Done(Answer::Fail(error)) => return Err(error),
+        Prepared::Done(Answer::Short(small)) => return Ok(put(payload, 0, small.bytes())),
+        Prepared::Done(Answer::Long(body)) => body,
+    };
+    if body.len() > payload.len() {
+        return Err(Errno(libc::EIO));
+    }
+    Ok(put(payload, 0, &body))
+}
+
+fn field(bytes: &[u8], at: usize) -> Cursor<'_> {
+    Cursor::new(bytes.get(at..).unwrap_or_default())
+}
+
+fn put(to: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+    if let Some(room) = to.get_mut(at..at + bytes.len()) {
+        room.copy_from_slice(bytes);
+    }
+    bytes.len()
+}
+
+/// The command area of a submission: flags, commit id, queue.
+fn command(queue: u16, commit: u64) -> [u8; 80] {
+    let mut area = [0; 80];
+    put(&mut area, 8, &commit.to_ne_bytes());
+    put(&mut area, 16, &queue.to_ne_bytes());
+    area
+}
+
+/// Sets the field `len` of a submission, for which the io-uring crate has no setter.
+fn set_len(command: &mut Entry128, len: u32) {
+    const LEN_AT: usize = 24;
+    const { assert!(size_of::<Entry128>() == 128) };
+    // SAFETY: an `Entry128` is the kernel's 128-byte submission, in which `len` is the four bytes
+    // at offset 24 (aligned); any value is valid for them.
+    unsafe { ptr::from_mut(command).cast::<u8>().add(LEN_AT).cast::<u32>().write(len) }
+}
