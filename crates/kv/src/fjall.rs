@@ -3,19 +3,26 @@
 //! One keyspace, one journal that is synced only on request, small memtables so that opening is quick. The
 //! folder belongs to this adapter: a lock file of its own keeps a second opener out before anything is touched.
 //!
-//! Safe because batches go through one journal in order, reads use the engine's snapshots (so no reader ever
-//! sees half a batch), and a journal that was not closed in order is copied and synced before use
-//! (see `journal`): what was read at opening is then on disk, also when an earlier sync had failed.
+//! Safe because batches go through one journal in order, and reads use a view taken between two batches: the engine
+//! itself lets a background flush publish a batch that is still being applied, so its own newest view may show half
+//! of one. A journal that was not closed in order is cut to whole batches, copied and synced before use (see
+//! `journal`): what was read at opening is then on disk, also when an earlier sync had failed.
 
 mod journal;
+mod tail;
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot,
+};
+use parking_lot::{Mutex, RwLock};
 
 use crate::batch::KEY_MAX;
 use crate::{Batch, Kv, KvError, Op, Pair, Pairs};
@@ -45,6 +52,10 @@ impl Default for Options {
 /// Records in a local folder. Closes when dropped: the journal is synced then.
 pub struct FjallKv {
     // The order matters: the engine closes, then the note is written, and the lock goes last.
+    /// What reads see: the state after a whole number of batches.
+    view: RwLock<Arc<Snapshot>>,
+    /// Held while a batch is applied, and while a view is taken.
+    commit: Mutex<()>,
     records: Keyspace,
     db: Database,
     closing: journal::Closing,
@@ -62,17 +73,10 @@ impl FjallKv {
         let path = dir.as_ref().to_path_buf();
         let lock = journal::lock(&path)?;
         journal::before_open(&path)?;
-        let fail = |e| translate("open", &path, e);
-        let db = Database::builder(&path)
-            .cache_size(options.cache_bytes)
-            .max_journaling_size(options.journal_bytes.max(64 * MIB))
-            .manual_journal_persist(true)
-            .open()
-            .map_err(fail)?;
-        let records =
-            db.keyspace("records", || keyspace_options(options.memtable_bytes)).map_err(fail)?;
+        let (db, records) = open_engine(&path, options)?;
+        let view = RwLock::new(Arc::new(db.snapshot()));
         let closing = journal::Closing::new(&path);
-        Ok(Self { records, db, closing, path, _lock: lock })
+        Ok(Self { view, commit: Mutex::new(()), records, db, closing, path, _lock: lock })
     }
 
     /// Names the situation behind an error of the engine.
@@ -80,9 +84,59 @@ impl FjallKv {
         translate(doing, &self.path, error)
     }
 
-    /// A consistent view of `[from, to)`; `None` when the range is empty.
-    fn view(&self, from: &[u8], to: &[u8]) -> Option<fjall::Iter> {
-        (from < to).then(|| self.db.snapshot().range(&self.records, from..to))
+    /// The newest state after a whole number of batches.
+    fn view(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.view.read())
+    }
+
+    /// The records of a range as they are now; `None` when the range is empty.
+    fn walk(&self, from: &[u8], to: &[u8]) -> Option<fjall::Iter> {
+        (from < to).then(|| self.view().range(&self.records, from..to))
+    }
+
+    /// Takes a new view. The caller holds `commit`, so no batch is half applied.
+    fn refresh(&self) {
+        let fresh = Arc::new(self.db.snapshot());
+        *self.view.write() = fresh;
+    }
+
+    /// Applies operations and shows them. The caller holds `commit`.
+    fn apply(&self, batch: Batch) -> fjall::Result<()> {
+        let mut ops = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.len());
+        for op in batch {
+            match op {
+                Op::Put(key, value) => ops.insert(&self.records, key, value),
+                Op::Delete(key) => ops.remove(&self.records, key),
+            }
+        }
+        ops.commit()?;
+        self.refresh();
+        Ok(())
+    }
+
+    /// Sends what is in memory to tables on disk and waits for it. The engine forgets old tables at such moments.
+    fn flush(&self) -> Result<(), KvError> {
+        {
+            let _turn = self.commit.lock();
+            self.apply(self.no_change()?).map_err(|e| self.error("compact", e))?;
+        }
+        self.records.rotate_memtable().map_err(|e| self.error("compact", e))?;
+        self.settle(1)
+    }
+
+    /// A batch with one operation that changes nothing, so that there is something to flush.
+    fn no_change(&self) -> Result<Batch, KvError> {
+        let mut batch = Batch::new();
+        match self.view().iter(&self.records).next() {
+            Some(first) => {
+                let (key, value) = self.pair(first)?;
+                batch.put(key, value);
+            }
+            None => {
+                batch.delete(&[0][..]);
+            }
+        }
+        Ok(batch)
     }
 
     /// Reads the record behind a guard of the engine.
@@ -106,31 +160,27 @@ impl Kv for FjallKv {
         if key.is_empty() || key.len() > KEY_MAX {
             return Ok(None);
         }
-        let value =
-            self.db.snapshot().get(&self.records, key).map_err(|e| self.error("read", e))?;
+        let value = self.view().get(&self.records, key).map_err(|e| self.error("read", e))?;
         Ok(value.map(Bytes::from))
     }
 
     fn range(&self, from: &[u8], to: &[u8]) -> Pairs<'_> {
-        Box::new(self.view(from, to).into_iter().flatten().map(|guard| self.pair(guard)))
+        Box::new(self.walk(from, to).into_iter().flatten().map(|guard| self.pair(guard)))
     }
 
     fn range_rev(&self, from: &[u8], to: &[u8]) -> Pairs<'_> {
-        let pairs = self.view(from, to).into_iter().flat_map(Iterator::rev);
+        let pairs = self.walk(from, to).into_iter().flat_map(Iterator::rev);
         Box::new(pairs.map(|guard| self.pair(guard)))
     }
 
     fn write(&self, batch: Batch) -> Result<(), KvError> {
         batch.check()?;
-        self.settle(SEALED_MAX)?;
-        let mut ops = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.len());
-        for op in batch {
-            match op {
-                Op::Put(key, value) => ops.insert(&self.records, key, value),
-                Op::Delete(key) => ops.remove(&self.records, key),
-            }
+        if batch.is_empty() {
+            return Ok(());
         }
-        ops.commit().map_err(|e| self.error("write", e))
+        self.settle(SEALED_MAX)?;
+        let _turn = self.commit.lock();
+        self.apply(batch).map_err(|e| self.error("write", e))
     }
 
     fn sync(&self) -> Result<(), KvError> {
@@ -146,9 +196,9 @@ impl Kv for FjallKv {
     }
 
     fn compact(&self) -> Result<(), KvError> {
-        self.records.rotate_memtable().map_err(|e| self.error("compact", e))?;
-        self.settle(1)?;
-        self.records.major_compact().map_err(|e| self.error("compact", e))
+        self.flush()?;
+        self.records.major_compact().map_err(|e| self.error("compact", e))?;
+        self.flush()
     }
 }
 
@@ -157,6 +207,28 @@ impl Drop for FjallKv {
         if self.db.persist(PersistMode::SyncAll).is_ok() {
             self.closing.in_order();
         }
+    }
+}
+
+/// Opens the engine. It asserts where it should complain about damage, so a panic counts as damage.
+fn open_engine(path: &Path, options: Options) -> Result<(Database, Keyspace), KvError> {
+    let open = || {
+        let db = Database::builder(path)
+            .cache_size(options.cache_bytes)
+            .max_journaling_size(options.journal_bytes.max(64 * MIB))
+            .journal_compression(CompressionType::None)
+            .manual_journal_persist(true)
+            .open()?;
+        let records = db.keyspace("records", || keyspace_options(options.memtable_bytes))?;
+        Ok((db, records))
+    };
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(opened) => opened.map_err(|e| translate("open", path, e)),
+        Err(_) => Err(KvError::Damaged {
+            doing: "open",
+            path: path.to_path_buf(),
+            detail: "the engine stopped while reading them".to_owned(),
+        }),
     }
 }
 

@@ -3,16 +3,17 @@
 //!
 //! Why the copy: after a failed sync the kernel may hold pages in memory that never reach the disk, and a
 //! restarted process reads them back as if they were there. Building on them would make a later sync a lie.
-//! So a journal that was not closed in order is read once, written to a new file, synced and put in
-//! place; from then on what was read is what the disk has.
+//! So a journal that was not closed in order is read once, cut to its whole batches (see `tail`), written
+//! to a new file, synced and put in place; from then on what was read is what the disk has.
 //!
-//! It does not interpret the journal. It is safe because the original stays until the synced copy replaces it.
+//! It is safe because the original stays until the synced copy replaces it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::tail;
 use crate::KvError;
 
 /// File that is locked while the store is open.
@@ -48,7 +49,7 @@ pub(super) fn before_open(path: &Path) -> Result<(), KvError> {
             remove_if_there(&path.join("0.jnl"))?;
             remove_if_there(&path.join(ENGINE_VERSION))?;
         } else if !path.join(CLOSED).try_exists()? {
-            journals(path)?.iter().try_for_each(|journal| copy_durably(journal))?;
+            make_durable(path)?;
         }
         remove_if_there(&path.join(CLOSED))?;
         sync_folder(path)
@@ -77,18 +78,32 @@ fn journals(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Replaces a file by a synced copy of what reading it gives.
-fn copy_durably(file: &Path) -> io::Result<()> {
+/// Replaces all journals by synced copies; the newest, whose end may be torn, by its whole batches.
+fn make_durable(path: &Path) -> io::Result<()> {
+    let mut found = journals(path)?;
+    found.sort_by_key(|file| number(file));
+    if let Some(newest) = found.pop() {
+        copy_durably(&newest, tail::sound_len(&newest)?)?;
+    }
+    found.iter().try_for_each(|file| copy_durably(file, u64::MAX))
+}
+
+/// The number in a journal's name.
+fn number(file: &Path) -> Option<u64> {
+    file.file_stem()?.to_str()?.parse().ok()
+}
+
+/// Replaces a file by a synced copy of its first `len` bytes, as reading gives them.
+fn copy_durably(file: &Path, len: u64) -> io::Result<()> {
     let copy = file.with_extension("new");
-    let mut from = File::open(file)?;
     let to = File::create(&copy)?;
-    copy_sparse(&mut from, &to)?;
+    copy_sparse(&mut File::open(file)?.take(len), &to)?;
     to.sync_all()?;
     fs::rename(&copy, file)
 }
 
 /// Copies all bytes, leaving holes where there are only zeros.
-fn copy_sparse(from: &mut File, to: &File) -> io::Result<()> {
+fn copy_sparse(from: &mut impl Read, to: &File) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut at = 0u64;
