@@ -11,8 +11,6 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use rustix::thread::CpuSet;
-
 use crate::crew::{Crew, Life};
 use crate::serve::Service;
 use crate::uring::Lane;
@@ -84,7 +82,6 @@ fn crew(parts: &Parts, queue: u16, report: &Report) -> Arc<Crew> {
 }
 
 fn serve(parts: &Parts, crew: &Arc<Crew>, queue: u16, report: Option<Report>) {
-    stay_on(queue);
     let made = Lane::new(queue, parts.payload).and_then(|mut lane| {
         lane.register(&parts.device)?;
         Ok(lane)
@@ -97,16 +94,6 @@ fn serve(parts: &Parts, crew: &Arc<Crew>, queue: u16, report: Option<Report>) {
     }
     if let Some(Err(error)) = lane.map(|mut lane| lane.run(&parts.service, crew)) {
         tracing::error!(%error, queue, "a lane of the mount has stopped");
-    }
-}
-
-/// Runs the calling thread where its callers run: they sleep while it works, so nothing has to
-/// move between processors.
-fn stay_on(processor: u16) {
-    let mut set = CpuSet::new();
-    if usize::from(processor) < CpuSet::MAX_CPU {
-        set.set(usize::from(processor));
-        let _not_vital = rustix::thread::sched_setaffinity(None, &set);
     }
 }
 

@@ -17,6 +17,7 @@ mod mountinfo;
 mod notify;
 mod options;
 mod repair;
+mod seat;
 pub mod serve;
 mod session;
 mod sys;

@@ -48,6 +48,8 @@ pub struct Options {
     pub readdirplus_auto: bool,
     /// Do not open directories: listings arrive with handle 0.
     pub no_opendir: bool,
+    /// Tell the tree when a descriptor is closed: one more request per close.
+    pub flush: bool,
     /// Threads on `/dev/fuse`; default: two per processor, at least four.
     pub threads: Option<NonZeroUsize>,
     /// Requests in service at once per processor under io_uring (one thread each); default: 64
@@ -74,6 +76,7 @@ impl Default for Options {
             writeback: true,
             readdirplus_auto: true,
             no_opendir: false,
+            flush: false,
             threads: None,
             depth: None,
             max_background: 64,

@@ -21,7 +21,16 @@ use crate::wire::request::{self, Bulk, Dialect, Header, Op};
 pub struct Service {
     vfs: Arc<dyn Vfs>,
     dialect: Dialect,
-    no_opendir: bool,
+    refused: Refused,
+}
+
+/// Operations that are answered with `ENOSYS`, after which the kernel does without them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Directories are not opened.
+    pub opendir: bool,
+    /// Closing a descriptor is not told.
+    pub flush: bool,
 }
 
 /// What goes back to the kernel.
@@ -53,8 +62,8 @@ fn nothing((): ()) -> Small {
 impl Service {
     /// A service over `vfs` for requests in this dialect.
     #[must_use]
-    pub fn new(vfs: Arc<dyn Vfs>, dialect: Dialect, no_opendir: bool) -> Self {
-        Self { vfs, dialect, no_opendir }
+    pub fn new(vfs: Arc<dyn Vfs>, dialect: Dialect, refused: Refused) -> Self {
+        Self { vfs, dialect, refused }
     }
 
     /// Where the fixed part of a request ends and the rest begins.
@@ -211,7 +220,8 @@ impl Service {
         let (vfs, who, node) = (&self.vfs, &header.who, header.node);
         match *op {
             Op::Open { flags, kill_suid } => return self.open(header, flags, kill_suid),
-            Op::Opendir { .. } if self.no_opendir => return Err(Errno(libc::ENOSYS)),
+            Op::Opendir { .. } if self.refused.opendir => return Err(Errno(libc::ENOSYS)),
+            Op::Flush { .. } if self.refused.flush => return Err(Errno(libc::ENOSYS)),
             Op::Opendir { flags } => {
                 return Ok(Small::default().opened_dir(&vfs.opendir(who, node, flags)?));
             }

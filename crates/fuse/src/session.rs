@@ -17,7 +17,7 @@ use crate::lanes::{self, Parts};
 use crate::mount::{self, Place};
 use crate::notify::Notifier;
 use crate::options::{Choice, Options, Transport};
-use crate::serve::Service;
+use crate::serve::{Refused, Service};
 use crate::uring::Lane;
 use crate::wire::abi::{self, IN_HEADER, init, op};
 use crate::wire::init::{Agreement, Offer, Wish, agree, encode};
@@ -72,7 +72,8 @@ impl Session {
         options: &Options,
     ) -> Result<Self, FuseError> {
         let greeting = greet(&device, options)?;
-        let service = Service::new(vfs, greeting.agreed.dialect, options.no_opendir);
+        let refused = Refused { opendir: options.no_opendir, flush: !options.flush };
+        let service = Service::new(vfs, greeting.agreed.dialect, refused);
         let life = Arc::new(Life::default());
         let notifier = Notifier::start(Arc::clone(&device)).map_err(FuseError::Thread)?;
         let mut session = Self {

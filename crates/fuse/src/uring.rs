@@ -25,6 +25,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 use tintype_fs::vfs::Errno;
 
 use crate::crew::Crew;
+use crate::seat::Seat;
 use crate::serve::{Answer, Prepared, Service, wire_error};
 use crate::wire::cursor::Cursor;
 use crate::wire::reply;
@@ -150,9 +151,11 @@ impl Lane {
 
     /// Serves requests until the connection ends.
     pub(crate) fn run(&mut self, service: &Service, crew: &Arc<Crew>) -> io::Result<()> {
+        let mut seat = Seat::take(self.queue);
         while self.wait()? {
             let (headers, payload) = self.entry.memory();
-            let commit = answer(headers, payload, service, crew);
+            let (commit, bytes) = answer(headers, payload, service, crew);
+            seat.served(bytes);
             let command = opcode::UringCmd80::new(types::Fixed(0), COMMIT_AND_FETCH)
                 .cmd(command(self.queue, commit))
                 .build();
@@ -162,8 +165,14 @@ impl Lane {
     }
 }
 
-/// Answers the request in the entry's memory in place; returns the id to commit.
-fn answer(headers: &mut [u8], payload: &mut [u8], service: &Service, crew: &Arc<Crew>) -> u64 {
+/// Answers the request in the entry's memory in place; returns the id to commit and how many
+/// bytes came or go.
+fn answer(
+    headers: &mut [u8],
+    payload: &mut [u8],
+    service: &Service,
+    crew: &Arc<Crew>,
+) -> (u64, usize) {
     let commit = field(headers, COMMIT_AT).u64().unwrap_or_default();
     let len = field(headers, LENGTH_AT).u32().unwrap_or_default() as usize;
     let result = match Header::decode(headers) {
@@ -173,7 +182,7 @@ fn answer(headers: &mut [u8], payload: &mut [u8], service: &Service, crew: &Arc<
     let (body, error) = result.map_or_else(|error| (0, wire_error(error)), |len| (len, 0));
     put(headers, 0, &reply::header(body, error, commit));
     put(headers, LENGTH_AT, &u32::try_from(body).unwrap_or_default().to_ne_bytes());
-    commit
+    (commit, len.max(body))
 }
 
 fn respond(
