@@ -45,11 +45,8 @@ impl Cells {
 
     /// Sets the alive bytes of an epoch; zero removes the entry.
     pub fn set_alive(&mut self, birth: Epoch, bytes: u64) {
-        let old = if bytes == 0 {
-            self.alive.remove(&birth)
-        } else {
-            self.alive.insert(birth, bytes)
-        };
+        let old =
+            if bytes == 0 { self.alive.remove(&birth) } else { self.alive.insert(birth, bytes) };
         self.alive_sum = self.alive_sum.wrapping_add(bytes).wrapping_sub(old.unwrap_or(0));
     }
 
@@ -107,10 +104,9 @@ impl Cells {
             if birth > high_birth {
                 break;
             }
-            let row = self.by_birth.range((
-                Bound::Excluded((birth, low_death)),
-                Bound::Included((birth, high_death)),
-            ));
+            let row = self
+                .by_birth
+                .range((Bound::Excluded((birth, low_death)), Bound::Included((birth, high_death))));
             found.extend(row.map(|((b, d), bytes)| (*d, *b, *bytes)));
             from = Bound::Excluded((birth, Epoch(u64::MAX)));
         }

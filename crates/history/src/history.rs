@@ -115,8 +115,7 @@ impl History {
         let (from, to) = row_range(prefix::SPACE, &[]);
         for row in self.kv.range(&from, &to) {
             let (key, value) = row?;
-            let damaged =
-                || HistoryError::Damaged { what: "space", detail: format!("{key:?}") };
+            let damaged = || HistoryError::Damaged { what: "space", detail: format!("{key:?}") };
             let [id] = parse_row::<1>(&key).ok_or_else(damaged)?;
             self.tree.insert(SpaceId(id), decode_space(&value).ok_or_else(damaged)?);
         }
@@ -293,8 +292,7 @@ impl History {
     pub(crate) fn flush_cells(&mut self, batch: &mut Batch) {
         for (space, death, birth) in std::mem::take(&mut self.dirty_cells) {
             let Some(cells) = self.tree.get(space).map(|space| &space.cells) else { continue };
-            let bytes =
-                if death == ALIVE { cells.alive(birth) } else { cells.dead(death, birth) };
+            let bytes = if death == ALIVE { cells.alive(birth) } else { cells.dead(death, birth) };
             let row = cell_row(space, death, birth);
             if bytes == 0 {
                 batch.delete(row);
@@ -452,7 +450,11 @@ impl Commit<'_> {
             }
         }
         for (run, _) in born.finish() {
-            self.history.add_alive(self.space, self.epoch, (u64::from(run.len) * BLOCK_BYTES).cast_signed());
+            self.history.add_alive(
+                self.space,
+                self.epoch,
+                (u64::from(run.len) * BLOCK_BYTES).cast_signed(),
+            );
             self.output.born.push(run);
         }
         let mut died = RunBuilder::default();
@@ -502,8 +504,7 @@ type BlockRef = (u64, u16, Epoch);
 pub(crate) fn blocks(pieces: &[Piece]) -> impl Iterator<Item = (u16, BlockRef)> + '_ {
     pieces.iter().filter(|piece| piece.extent != 0).flat_map(|piece| {
         (0..piece.len).map(move |step| {
-            let reference =
-                (piece.extent, piece.first.saturating_add(step), piece.birth);
+            let reference = (piece.extent, piece.first.saturating_add(step), piece.birth);
             (piece.at.saturating_add(step), reference)
         })
     })

@@ -8,8 +8,8 @@
 //! - What is due is derived from spaces, points, heads and cells, never stored.
 //! - A block reference is freed exactly once: by the batch, list or drop that ends its life.
 
-pub mod codec;
 mod cells;
+pub mod codec;
 mod error;
 mod history;
 pub mod read;

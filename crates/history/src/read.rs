@@ -3,9 +3,7 @@
 //! A *chain* lists the spaces that a moment visits, newest first, each with its last visible epoch.
 //! Births grow along the chain, so the first space that holds a visible version holds the newest.
 
-use crate::codec::{
-    decode_record, parse_version_row, version_end, version_prefix, version_row,
-};
+use crate::codec::{decode_record, parse_version_row, version_end, version_prefix, version_row};
 use crate::error::{HistoryError, Result};
 use crate::types::{Epoch, Key, Point, Record, SpaceId};
 use std::ops::ControlFlow;
@@ -101,12 +99,11 @@ impl<'k> PartScan<'k> {
         let mut skipped = 0;
         while let Some(row) = self.rows.next() {
             let (row_key, value) = row?;
-            let (_, key, birth) = parse_version_row(&row_key).ok_or_else(|| {
-                HistoryError::Damaged {
+            let (_, key, birth) =
+                parse_version_row(&row_key).ok_or_else(|| HistoryError::Damaged {
                     what: "version row",
                     detail: format!("space {}", self.part.space.0),
-                }
-            })?;
+                })?;
             let old = self.done == Some(key);
             if !old && birth <= self.part.epoch {
                 let record = decode_record(birth, &value)

@@ -60,8 +60,7 @@ impl History {
         output: &mut Output,
     ) -> Result<bool> {
         let (from, to) = row_range(prefix::DEAD, &[space.0, death.0, birth.0]);
-        let rows: Vec<_> =
-            self.kv.range(&from, &to).take(budget.div_ceil(64).max(1) + 1).collect();
+        let rows: Vec<_> = self.kv.range(&from, &to).take(budget.div_ceil(64).max(1) + 1).collect();
         let last = rows.len() <= budget.div_ceil(64).max(1);
         let owner = self.tree.owner(space, birth);
         let mut freed = 0;
@@ -104,7 +103,8 @@ impl History {
             Dead::Version(key) => {
                 let row = version_row(owner, key, birth);
                 let Some(value) = self.kv.get(&row)? else { return Ok(0) };
-                let record = decode_record(birth, &value).ok_or_else(|| damaged("version", &row))?;
+                let record =
+                    decode_record(birth, &value).ok_or_else(|| damaged("version", &row))?;
                 batch.delete(row);
                 gone.insert((owner, key, birth));
                 Ok(record.as_ref().map_or(0, record_bytes))
@@ -202,13 +202,7 @@ impl History {
         Ok(())
     }
 
-    fn drop_record(
-        &mut self,
-        space: SpaceId,
-        record: &Record,
-        after: Epoch,
-        output: &mut Output,
-    ) {
+    fn drop_record(&mut self, space: SpaceId, record: &Record, after: Epoch, output: &mut Output) {
         let bytes = record_bytes(record);
         output.freed_bytes += bytes;
         self.add_alive(space, record.birth, -bytes.cast_signed());

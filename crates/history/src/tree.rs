@@ -439,9 +439,11 @@ impl Tree {
             for id in &sequence.spaces {
                 let Some(space) = self.spaces.get(id) else { continue };
                 let cells = space.cells.between(low, end, start, high);
-                found.extend(cells.into_iter().map(|(death, birth, bytes)| {
-                    (Work::Cell { space: *id, death, birth }, bytes)
-                }));
+                found.extend(
+                    cells.into_iter().map(|(death, birth, bytes)| {
+                        (Work::Cell { space: *id, death, birth }, bytes)
+                    }),
+                );
             }
         }
         found

@@ -1,1 +1,44 @@
-//! tintype-store.
+//! A store: volumes over history and segments.
+//!
+//! Opens a store from its two engines; gives lines to write, moments to read, snapshots to name; runs commits and background work.
+//! Knows blocks, extents and names; does not know POSIX, FUSE, NBD or HTTP.
+//!
+//! Architecture invariants:
+//! - A segment is synced before the batch that points into it is written.
+//! - One commit is one batch; the state after a crash is the state at some commit.
+//! - Rows of the extent table change only under the core lock.
+
+mod background;
+mod cache;
+mod clean;
+mod commit;
+mod error;
+mod extents;
+mod live;
+mod meta;
+mod moment;
+mod ram;
+mod refs;
+mod scrub;
+mod shared;
+mod snapshots;
+mod status;
+mod store;
+mod volumes;
+
+pub use error::{Result, StoreError};
+pub use live::LiveLine;
+pub use meta::{Place, Snapshot, Volume};
+pub use moment::{Moment, View, Visit};
+pub use scrub::{Damage, ScrubReport};
+pub use shared::{BlockReader, chain_text};
+pub use status::{Progress, StoreStatus};
+pub use store::{
+    LineOwner, LineRef, MomentRef, NewSnapshot, NewVolume, Store, StoreOptions, Usage,
+};
+pub use tintype_history::{Epoch, Key, Piece, Point, Record, SpaceId};
+
+/// Bytes of a block: the unit in which space is shared.
+pub const BLOCK: usize = 4096;
+/// Blocks of a span: one record of a block map.
+pub const SPAN_BLOCKS: u64 = 32;

@@ -1,0 +1,264 @@
+//! The commit: one instant of all lines becomes durable in one batch.
+//!
+//! Order, and why a crash at any place is safe: extents are appended and their segments synced; then one batch
+//! with every record, list, sum and extent row is written and synced. Before the batch is durable nothing points to the new
+//! extents; after it everything does. The state after a crash is the state at some commit.
+
+use crate::error::{Result, StoreError};
+use crate::live::Frozen;
+use crate::ram::RamExtent;
+use crate::refs::RefChanges;
+use crate::store::{Core, NEXT_EXTENT, Store};
+use parking_lot::MutexGuard;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tintype_history::codec::put_varint;
+use tintype_history::{Epoch, Output, SpaceId};
+use tintype_kv::Batch;
+use tintype_segments::{Codec, Encoded, ExtentId, Stored, encode};
+
+/// Extents that are packed and appended together.
+const WRITE_GROUP: usize = 16;
+
+/// Proof that the caller holds the commit lock.
+pub(crate) type CommitGuard<'s> = MutexGuard<'s, ()>;
+
+impl Store {
+    /// Everything that returned before this call is durable when it returns. Concurrent callers share one commit.
+    ///
+    /// # Errors
+    /// A write or sync failed: the store is poisoned.
+    pub fn sync(&self) -> Result<()> {
+        let wanted = self.started.load(Ordering::SeqCst) + 1;
+        let guard = self.commit.lock();
+        if self.done.load(Ordering::SeqCst) >= wanted {
+            return self.shared.check();
+        }
+        self.run_commit(&guard, &BTreeMap::new(), |_, _| Ok(()))
+    }
+
+    /// Takes all changes into the engines, durable too.
+    pub(crate) fn commit_now(&self) -> Result<()> {
+        self.sync()
+    }
+
+    /// One commit. `next` opens new epochs at the instant of the cut; `extra` adds to the batch after the
+    /// lines' changes.
+    pub(crate) fn run_commit<T>(
+        &self,
+        _guard: &CommitGuard<'_>,
+        next: &BTreeMap<SpaceId, Epoch>,
+        extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
+    ) -> Result<T> {
+        self.shared.check()?;
+        let ticket = self.started.fetch_add(1, Ordering::SeqCst) + 1;
+        let frozen = self.cut_all(next);
+        let committed = self.write_commit(&frozen, next, extra);
+        if committed.is_ok() {
+            self.done.store(ticket, Ordering::SeqCst);
+        }
+        self.shared.bell.room.notify_all();
+        committed
+    }
+
+    fn write_commit<T>(
+        &self,
+        frozen: &[Arc<Frozen>],
+        next: &BTreeMap<SpaceId, Epoch>,
+        extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
+    ) -> Result<T> {
+        let stored = self.poisoning(self.write_extents(frozen))?;
+        let mut core = self.core.lock();
+        let mut batch = Batch::new();
+        let filled = self.fill_batch(&mut core, &mut batch, frozen, stored, next);
+        self.poisoning(filled)?;
+        // What the caller adds may be refused without harm: it checks before it changes anything.
+        let extra_done = extra(&mut core, &mut batch);
+        let written = self.write_batch(&mut core, batch, true);
+        self.poisoning(written)?;
+        self.finish(&core, frozen);
+        extra_done
+    }
+
+    /// A failure between cut and durable batch stops the store: memory and disk would disagree.
+    pub(crate) fn poisoning<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result {
+            self.shared.poison(error);
+        }
+        result
+    }
+
+    pub(crate) fn write_batch(&self, core: &mut Core, batch: Batch, durable: bool) -> Result<()> {
+        self.shared.check()?;
+        if !batch.is_empty() {
+            self.shared.kv.write(batch)?;
+            core.unsynced = true;
+        }
+        if durable && core.unsynced {
+            self.shared.kv.sync()?;
+            core.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// All lines at one instant: every owner's lock is held before the first line is cut.
+    fn cut_all(&self, next: &BTreeMap<SpaceId, Epoch>) -> Vec<Arc<Frozen>> {
+        let mut owners = self.owners.lock();
+        owners.retain(|_, owner| owner.strong_count() > 0);
+        let held: Vec<_> = owners.values().filter_map(std::sync::Weak::upgrade).collect();
+        drop(owners);
+        let mut frozen = Vec::with_capacity(held.len());
+        cut_rest(&held, next, &mut frozen);
+        frozen.retain(|part| !part.changes.is_empty() || !part.extents.is_empty());
+        frozen
+    }
+
+    fn fill_batch(
+        &self,
+        core: &mut Core,
+        batch: &mut Batch,
+        frozen: &[Arc<Frozen>],
+        stored: Vec<(u64, Stored)>,
+        next: &BTreeMap<SpaceId, Epoch>,
+    ) -> Result<()> {
+        let mut output = Output::default();
+        for part in frozen {
+            let changes = part.changes.iter().map(|(key, change)| (*key, change));
+            core.history.commit(batch, part.space, part.epoch, changes, &mut output)?;
+        }
+        for (space, epoch) in next {
+            core.history.open_epoch(batch, *space, *epoch);
+        }
+        if !stored.is_empty() {
+            let mut value = Vec::new();
+            put_varint(&mut value, self.shared.next_extent.load(Ordering::Relaxed));
+            batch.put(NEXT_EXTENT, value);
+        }
+        self.apply_refs(core, batch, stored, &output)
+    }
+
+    pub(crate) fn apply_refs(
+        &self,
+        core: &mut Core,
+        batch: &mut Batch,
+        stored: Vec<(u64, Stored)>,
+        output: &Output,
+    ) -> Result<()> {
+        if !output.freed.is_empty() || !stored.is_empty() {
+            self.clean_due.store(true, Ordering::Release);
+        }
+        self.shared.settled(stored.iter().map(|(_, stored)| stored));
+        let mut changes = RefChanges::new(&self.shared, stored.into_iter());
+        changes.apply(output)?;
+        changes.finish(batch, &mut core.sums);
+        Ok(())
+    }
+
+    fn finish(&self, core: &Core, frozen: &[Arc<Frozen>]) {
+        for part in frozen {
+            self.shared.ram.remove(part.extents.iter());
+        }
+        self.publish_usage(core);
+    }
+
+    /// Writes the extents of a cut that the writer has not written yet. A small commit keeps them inline.
+    fn write_extents(&self, frozen: &[Arc<Frozen>]) -> Result<Vec<(u64, Stored)>> {
+        let _write = self.write.lock();
+        let all: Vec<_> = frozen.iter().flat_map(|part| &part.extents).collect();
+        let waiting: usize = all.iter().map(|extent| extent.held()).sum();
+        let inline = waiting <= self.options.inline_commit
+            && all.iter().all(|extent| extent.stored().is_none());
+        let mut stored = Vec::with_capacity(all.len());
+        for part in frozen {
+            let codec = self.codec(part.space);
+            for group in part.extents.chunks(WRITE_GROUP) {
+                self.write_group(codec, group, inline)?;
+            }
+            for extent in &part.extents {
+                let place = extent.stored().ok_or(StoreError::Moved(extent.id))?;
+                stored.push((extent.id, place));
+            }
+        }
+        if stored.iter().any(|(_, stored)| !stored.is_inline()) {
+            self.shared.segments.sync()?;
+        }
+        Ok(stored)
+    }
+
+    fn codec(&self, space: SpaceId) -> Codec {
+        let core = self.core.lock();
+        let tag = core.history.tree().get(space).map_or(0, |space| space.tag);
+        Self::codec_of(&core, tag)
+    }
+
+    fn write_group(&self, codec: Codec, group: &[Arc<RamExtent>], inline: bool) -> Result<()> {
+        let mut packed = Vec::with_capacity(group.len());
+        for extent in group {
+            extent.seal();
+            if let Some(encoded) = pack(extent, codec) {
+                packed.push((extent, encoded?));
+            }
+        }
+        let places = if inline {
+            packed.iter().map(|(_, encoded)| encoded.inline()).collect()
+        } else {
+            self.append(&packed)?
+        };
+        for ((extent, _), place) in packed.iter().zip(places) {
+            let held = extent.written(place);
+            self.shared.ram.unwritten.fetch_sub(held, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn append(&self, packed: &[(&Arc<RamExtent>, Encoded)]) -> Result<Vec<Stored>> {
+        let frames: Vec<Encoded> = packed.iter().map(|(_, encoded)| encoded.clone()).collect();
+        if frames.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places = self.shared.segments.append(&frames)?;
+        self.shared.appended(places.iter());
+        Ok(places)
+    }
+
+    /// Writes full extents while operations go on; answers how many.
+    pub(crate) fn write_ahead(&self) -> Result<usize> {
+        let group = {
+            let _write = self.write.lock();
+            let group = self.shared.ram.dequeue(WRITE_GROUP);
+            let codec = self.ahead_codec(&group);
+            self.write_group(codec, &group, false)?;
+            group.len()
+        };
+        self.shared.bell.room.notify_all();
+        Ok(group)
+    }
+
+    fn ahead_codec(&self, group: &[Arc<RamExtent>]) -> Codec {
+        let space = group.iter().find_map(|extent| {
+            extent.with_bytes(|_, owners| owners.first().map(|owner| owner.space)).flatten()
+        });
+        space.map_or(Codec::Lz4, |space| self.codec(SpaceId(space)))
+    }
+}
+
+fn pack(extent: &Arc<RamExtent>, codec: Codec) -> Option<Result<Encoded>> {
+    extent.with_bytes(|bytes, owners| {
+        let blocks = bytes.len() / tintype_segments::BLOCK;
+        let present = u32::MAX.checked_shr(32 - u32::try_from(blocks).unwrap_or(32)).unwrap_or(0);
+        encode(codec, ExtentId(extent.id), present, owners, bytes).map_err(StoreError::from)
+    })
+}
+
+fn cut_rest(
+    owners: &[Arc<dyn crate::store::LineOwner>],
+    next: &BTreeMap<SpaceId, Epoch>,
+    frozen: &mut Vec<Arc<Frozen>>,
+) {
+    let Some((first, rest)) = owners.split_first() else { return };
+    first.with_line(&mut |line| {
+        cut_rest(rest, next, frozen);
+        frozen.push(line.cut(next.get(&line.space()).copied()));
+    });
+}

@@ -1,0 +1,255 @@
+//! What lines, views and readers share without the store's lock: engines, tables, caches, the poison flag.
+
+use crate::cache::Cache;
+use crate::error::{Result, StoreError};
+use crate::extents::{ExtentRow, ExtentTable};
+use crate::ram::{RamExtent, RamExtents};
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use tintype_kv::Kv;
+use tintype_segments::{
+    BLOCK, ExtentId, Place, SegmentId, Segments, SegmentsError, Stored, StoredCodec,
+};
+
+/// Unpacked extents kept for readers, in blocks.
+const UNPACKED_BLOCKS: usize = 64 * 256;
+/// Rows of the extent table kept in memory.
+const EXTENT_ROWS: usize = 100_000;
+/// How often a read follows an extent that moves.
+const MOVES: usize = 8;
+
+/// See the module header.
+pub struct Shared {
+    /// Records.
+    pub kv: Arc<dyn Kv>,
+    /// Data.
+    pub segments: Arc<Segments>,
+    /// Where extents lie.
+    pub extents: ExtentTable,
+    /// Extents not committed yet.
+    pub ram: RamExtents,
+    /// The next extent id.
+    pub next_extent: AtomicU64,
+    /// Records changed in memory, over all lines.
+    pub dirty_records: AtomicUsize,
+    /// Wakes the background thread and whoever waits for it.
+    pub bell: Bell,
+    /// Extents in each segment that no commit has taken yet: such a segment must stay.
+    pending: Mutex<HashMap<SegmentId, u64>>,
+    unpacked: Mutex<Cache<u64, (u32, Bytes)>>,
+    stopped: AtomicBool,
+    reason: Mutex<Option<Stop>>,
+}
+
+/// Why nothing works any more.
+#[derive(Clone, Debug)]
+enum Stop {
+    Failed(String),
+    Shutdown,
+}
+
+/// A condition that carries what is wanted.
+#[derive(Default)]
+pub struct Bell {
+    pub(crate) wanted: Mutex<Wanted>,
+    pub(crate) work: Condvar,
+    pub(crate) room: Condvar,
+}
+
+/// What the background threads are asked for.
+#[derive(Default)]
+pub struct Wanted {
+    pub(crate) write: bool,
+    pub(crate) commit: bool,
+    pub(crate) tidy: bool,
+    pub(crate) stop: bool,
+}
+
+impl Bell {
+    /// Asks the background threads for something.
+    pub fn ring(&self, want: impl FnOnce(&mut Wanted)) {
+        want(&mut self.wanted.lock());
+        self.work.notify_all();
+    }
+}
+
+impl Shared {
+    /// Fresh state over open engines.
+    pub fn new(kv: Arc<dyn Kv>, segments: Arc<Segments>, next_extent: u64) -> Self {
+        Self {
+            kv,
+            segments,
+            extents: ExtentTable::new(EXTENT_ROWS),
+            ram: RamExtents::default(),
+            next_extent: AtomicU64::new(next_extent),
+            dirty_records: AtomicUsize::new(0),
+            bell: Bell::default(),
+            pending: Mutex::default(),
+            unpacked: Mutex::new(Cache::new(UNPACKED_BLOCKS)),
+            stopped: AtomicBool::new(false),
+            reason: Mutex::new(None),
+        }
+    }
+
+    /// Fails when the store has stopped.
+    pub fn check(&self) -> Result<()> {
+        if !self.stopped.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match self.reason.lock().clone() {
+            Some(Stop::Failed(reason)) => Err(StoreError::Poisoned { reason }),
+            _ => Err(StoreError::Shutdown),
+        }
+    }
+
+    /// Stops everything after a failed write.
+    pub fn poison(&self, error: &StoreError) {
+        tracing::error!(%error, "the store stops: a write failed");
+        let mut reason = self.reason.lock();
+        if reason.is_none() {
+            *reason = Some(Stop::Failed(chain_text(error)));
+        }
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Stops everything on request.
+    pub fn shut_down(&self) {
+        self.reason.lock().get_or_insert(Stop::Shutdown);
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Extents were appended and wait for their commit.
+    pub fn appended<'p>(&self, places: impl Iterator<Item = &'p Stored>) {
+        let mut pending = self.pending.lock();
+        for segment in places.filter_map(segment_of) {
+            *pending.entry(segment).or_insert(0) += 1;
+        }
+    }
+
+    /// Appended extents were committed or abandoned.
+    pub fn settled<'p>(&self, places: impl Iterator<Item = &'p Stored>) {
+        let mut pending = self.pending.lock();
+        for segment in places.filter_map(segment_of) {
+            if let Some(count) = pending.get_mut(&segment) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    pending.remove(&segment);
+                }
+            }
+        }
+    }
+
+    /// Whether a segment holds extents that wait for their commit.
+    pub fn is_pending(&self, segment: SegmentId) -> bool {
+        self.pending.lock().contains_key(&segment)
+    }
+
+    /// Forgets extents that no commit will take.
+    pub fn abandon(&self, extents: &[Arc<RamExtent>]) {
+        self.ram.remove(extents.iter());
+        let places: Vec<_> = extents.iter().filter_map(|extent| extent.stored()).collect();
+        self.settled(places.iter());
+    }
+
+    /// Reads blocks of an extent into `out`.
+    pub fn read(&self, extent: u64, first: u16, out: &mut [u8]) -> Result<()> {
+        if extent == 0 {
+            out.fill(0);
+            return Ok(());
+        }
+        for _ in 0..MOVES {
+            self.check()?;
+            match self.read_once(extent, first, out) {
+                Err(StoreError::Segments(SegmentsError::Gone { .. })) => {
+                    self.extents.forget(extent);
+                }
+                done => return done,
+            }
+        }
+        Err(StoreError::Moved(extent))
+    }
+
+    fn read_once(&self, extent: u64, first: u16, out: &mut [u8]) -> Result<()> {
+        let stored = match self.ram.get(extent) {
+            Some(ram) => match ram.read(first, out)? {
+                None => return Ok(()),
+                Some(stored) => stored,
+            },
+            None => {
+                let row = self.extents.get(&*self.kv, extent)?.ok_or(StoreError::Moved(extent))?;
+                return self.read_row(extent, &row, first, out);
+            }
+        };
+        self.read_stored(extent, &stored, first, out)
+    }
+
+    fn read_row(&self, extent: u64, row: &ExtentRow, first: u16, out: &mut [u8]) -> Result<()> {
+        self.read_stored(extent, &row.stored, first, out)
+    }
+
+    fn read_stored(&self, extent: u64, stored: &Stored, first: u16, out: &mut [u8]) -> Result<()> {
+        let count = u8::try_from(out.len() / BLOCK).unwrap_or(u8::MAX);
+        let index = u8::try_from(first).unwrap_or(u8::MAX);
+        if stored.codec == StoredCodec::Raw {
+            self.segments.read_blocks(ExtentId(extent), stored, index, count, out)?;
+            return Ok(());
+        }
+        let unpacked = self.unpacked(extent, stored)?;
+        let wanted = (((1u64 << count) - 1) << index) as u32;
+        let below = stored.present & ((1u32 << index) - 1);
+        let at = below.count_ones() as usize * BLOCK;
+        let source = unpacked.get(at..at + out.len()).filter(|_| stored.present & wanted == wanted);
+        out.copy_from_slice(source.ok_or(StoreError::Damaged { what: "extent", id: extent })?);
+        Ok(())
+    }
+
+    fn unpacked(&self, extent: u64, stored: &Stored) -> Result<Bytes> {
+        if let Some((present, bytes)) = self.unpacked.lock().get(&extent)
+            && present == stored.present
+        {
+            return Ok(bytes);
+        }
+        let bytes = self.segments.read(ExtentId(extent), stored)?;
+        let weight = bytes.len() / BLOCK;
+        self.unpacked.lock().insert(extent, (stored.present, bytes.clone()), weight);
+        Ok(bytes)
+    }
+}
+
+fn segment_of(stored: &Stored) -> Option<SegmentId> {
+    match stored.place {
+        Place::At { segment, .. } => Some(segment),
+        Place::Inline(_) => None,
+    }
+}
+
+/// An error with its causes in one line.
+pub fn chain_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Reads data of committed and uncommitted extents; shared by all threads, needs no lock of the caller.
+#[derive(Clone)]
+pub struct BlockReader(pub(crate) Arc<Shared>);
+
+impl BlockReader {
+    /// Reads blocks `first .. first + count` of an extent into `out` (`count` x 4,096 bytes); extent 0 reads as zeroes.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`]: the extent has gone meanwhile, look the piece up again. Others: damage or a failed disk.
+    pub fn read(&self, extent: u64, first: u16, count: u16, out: &mut [u8]) -> Result<()> {
+        let bytes = usize::from(count) * BLOCK;
+        let out = out.get_mut(..bytes).ok_or(StoreError::Moved(extent))?;
+        self.0.read(extent, first, out)
+    }
+}

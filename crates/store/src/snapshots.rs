@@ -1,0 +1,229 @@
+//! Snapshots: create, change, delete, restore, clone.
+//!
+//! Each is one commit: the lines' changes so far, the new rows and the new points are one batch. A name is a
+//! point or a space of its own; nothing is copied.
+
+use crate::error::{Result, StoreError};
+use crate::live::LiveLine;
+use crate::meta::{Place, Snapshot, Volume};
+use crate::store::{Core, LineOwner, NewSnapshot, NewVolume, Store, find_snapshot, find_volume};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tintype_history::{Epoch, Point, SpaceId};
+use tintype_kv::Batch;
+use tintype_model::{AccessPoint, DeleteRule, SnapshotId, SnapshotMeta, VolumeId};
+
+impl Store {
+    /// Names a moment; durable on return. Whatever reached the line before the call is in it.
+    ///
+    /// # Errors
+    /// The name or access point is taken, the source does not exist, or the store failed.
+    pub fn create_snapshot(&self, volume: VolumeId, new: NewSnapshot) -> Result<Arc<Snapshot>> {
+        let guard = self.commit.lock();
+        let (point, cut) = self.plan_cut(volume, new.source)?;
+        self.check_new(volume, &new)?;
+        self.run_commit(&guard, &cut, |core, batch| {
+            Self::add_snapshot(core, batch, volume, new, point)
+        })
+    }
+
+    fn check_new(&self, volume: VolumeId, new: &NewSnapshot) -> Result<()> {
+        let core = self.core();
+        find_volume(&core, volume)?;
+        let mut meta = new.meta.clone();
+        if new.unique_access_point {
+            meta.access_point = unique(&core, volume, &meta)?;
+        }
+        core.catalog.check_free(volume, &meta, None)
+    }
+
+    /// The point that a snapshot of `source` (or of the live volume) gets, and the cut that makes it.
+    fn plan_cut(
+        &self,
+        volume: VolumeId,
+        source: Option<SnapshotId>,
+    ) -> Result<(Point, BTreeMap<SpaceId, Epoch>)> {
+        let mut core = self.core();
+        let space = match source {
+            None => find_volume(&core, volume)?.space,
+            Some(id) => match find_snapshot(&core, id)?.place {
+                Place::ReadOnly(point) => return Ok((point, BTreeMap::new())),
+                Place::Writable(space) => space,
+            },
+        };
+        let epoch = core.history.tree().get(space).map_or(Epoch(0), |space| space.open);
+        let next = core.history.reserve_epoch();
+        Ok((Point { space, epoch }, BTreeMap::from([(space, next)])))
+    }
+
+    fn add_snapshot(
+        core: &mut Core,
+        batch: &mut Batch,
+        volume: VolumeId,
+        new: NewSnapshot,
+        point: Point,
+    ) -> Result<Arc<Snapshot>> {
+        let mut meta = new.meta;
+        if new.unique_access_point {
+            meta.access_point = unique(core, volume, &meta)?;
+        }
+        core.catalog.check_free(volume, &meta, None)?;
+        let id = SnapshotId(core.catalog.take_id(batch));
+        let place = if new.writable {
+            Place::Writable(core.history.create_space(batch, Some(point), volume.0))
+        } else {
+            core.history.add_name(point);
+            Place::ReadOnly(point)
+        };
+        core.catalog.put_snapshot(batch, Snapshot { id, volume, meta, place })
+    }
+
+    /// Changes what users see of a snapshot; durable on return.
+    ///
+    /// # Errors
+    /// It does not exist, its new name or access point is taken, or the store failed.
+    pub fn update_snapshot(
+        &self,
+        id: SnapshotId,
+        change: &mut dyn FnMut(&mut SnapshotMeta),
+    ) -> Result<Arc<Snapshot>> {
+        let guard = self.commit.lock();
+        self.run_commit(&guard, &BTreeMap::new(), |core, batch| {
+            let mut snapshot = (*find_snapshot(core, id)?).clone();
+            change(&mut snapshot.meta);
+            core.catalog.check_free(snapshot.volume, &snapshot.meta, Some(id))?;
+            core.catalog.put_snapshot(batch, snapshot)
+        })
+    }
+
+    /// Gives a read-only snapshot a line of its own; there is no way back. No-op for a writable one.
+    ///
+    /// # Errors
+    /// It does not exist, or the store failed.
+    pub fn make_writable(&self, id: SnapshotId) -> Result<Arc<Snapshot>> {
+        let guard = self.commit.lock();
+        self.run_commit(&guard, &BTreeMap::new(), |core, batch| {
+            let mut snapshot = (*find_snapshot(core, id)?).clone();
+            let Place::ReadOnly(point) = snapshot.place else { return Ok(Arc::new(snapshot)) };
+            let tag = snapshot.volume.0;
+            let space = core.history.create_space(batch, Some(point), tag);
+            snapshot.place = Place::Writable(space);
+            core.history.remove_names(&[point]);
+            core.catalog.put_snapshot(batch, snapshot)
+        })
+    }
+
+    /// Deletes snapshots, all or none; the names are gone on return, the space comes back in the background.
+    ///
+    /// # Errors
+    /// One does not exist or is protected, or the store failed.
+    pub fn delete_snapshots(&self, ids: &[SnapshotId]) -> Result<()> {
+        let guard = self.commit.lock();
+        let mut gone = Vec::new();
+        self.run_commit(&guard, &BTreeMap::new(), |core, batch| {
+            let mut ids = ids.to_vec();
+            ids.sort_unstable();
+            ids.dedup();
+            let snapshots: Vec<_> =
+                ids.iter().map(|id| find_snapshot(core, *id)).collect::<Result<_>>()?;
+            Self::check_unprotected(core, &snapshots)?;
+            gone = self.remove_snapshots(core, batch, &snapshots);
+            Ok(())
+        })?;
+        gone.iter().for_each(|owner| owner.gone());
+        self.tidy_soon();
+        Ok(())
+    }
+
+    pub(crate) fn check_unprotected(core: &Core, snapshots: &[Arc<Snapshot>]) -> Result<()> {
+        let now = Timestamp::now();
+        for snapshot in snapshots {
+            let Some(rule) = snapshot.meta.delete.filter(|rule| rule.protects(now)) else {
+                continue;
+            };
+            let volume = core.catalog.volumes.get(&snapshot.volume);
+            let volume = volume.map_or_else(String::new, |volume| volume.meta.name.to_string());
+            let rule = match rule {
+                DeleteRule::Never => "never to be deleted".to_owned(),
+                DeleteRule::After(time) => format!("not to be deleted before {time}"),
+            };
+            let snapshot = format!("{volume}@{}", snapshot.meta.name);
+            return Err(StoreError::Protected { snapshot, rule });
+        }
+        Ok(())
+    }
+
+    /// The live volume becomes the moment `from`; `keep` names what was there. Works while it is served:
+    /// the owner's line is replaced and its owner told.
+    ///
+    /// # Errors
+    /// Something does not exist or is taken, or the store failed.
+    pub fn restore(
+        &self,
+        volume: VolumeId,
+        from: SnapshotId,
+        keep: Option<NewSnapshot>,
+    ) -> Result<()> {
+        let guard = self.commit.lock();
+        if let Some(keep) = &keep {
+            self.check_new(volume, keep)?;
+        }
+        let (source, mut cut) = self.plan_cut(volume, Some(from))?;
+        let (before, live_cut) = self.plan_cut(volume, None)?;
+        cut.extend(live_cut);
+        let owner = self.owners.lock().get(&before.space).and_then(std::sync::Weak::upgrade);
+        self.run_commit(&guard, &cut, |core, batch| {
+            if let Some(keep) = keep {
+                Self::add_snapshot(core, batch, volume, keep, before)?;
+            }
+            let mut row = find_volume(core, volume)?.clone();
+            row.space = core.history.create_space(batch, Some(source), volume.0);
+            core.history.set_head(before.space, false);
+            core.history.recount();
+            core.catalog.put_volume(batch, row)
+        })?;
+        if let Some(owner) = owner {
+            self.replace_line(volume, before.space, &owner)?;
+        }
+        drop(guard);
+        self.tidy_soon();
+        Ok(())
+    }
+
+    fn replace_line(
+        &self,
+        volume: VolumeId,
+        old: SpaceId,
+        owner: &Arc<dyn LineOwner>,
+    ) -> Result<()> {
+        let space = find_volume(&self.core(), volume)?.space;
+        owner.with_line(&mut |line: &mut LiveLine| {
+            line.discard();
+            *line = self.line(&self.core(), space);
+        });
+        let mut owners = self.owners.lock();
+        owners.remove(&old);
+        owners.insert(space, Arc::downgrade(owner));
+        drop(owners);
+        owner.replaced();
+        Ok(())
+    }
+
+    /// A new volume that starts from a snapshot and shares its blocks.
+    ///
+    /// # Errors
+    /// The snapshot does not exist, the name is taken, or the store failed.
+    pub fn clone_snapshot(&self, from: SnapshotId, new: NewVolume) -> Result<Volume> {
+        let guard = self.commit.lock();
+        let volume = find_snapshot(&self.core(), from)?.volume;
+        let (point, cut) = self.plan_cut(volume, Some(from))?;
+        self.run_commit(&guard, &cut, |core, batch| Self::add_volume(core, batch, new, Some(point)))
+    }
+}
+
+fn unique(core: &Core, volume: VolumeId, meta: &SnapshotMeta) -> Result<AccessPoint> {
+    let taken = |name: &str| core.catalog.snapshot_at(volume, name).is_some();
+    AccessPoint::default_at(meta.time, taken)
+        .map_err(|error| StoreError::Invalid { what: error.to_string() })
+}

@@ -1,0 +1,70 @@
+//! What a store tells about itself.
+
+use crate::error::Result;
+use crate::store::Store;
+use std::sync::atomic::Ordering;
+
+/// Progress of the background work since the store was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Steps of reclaim done.
+    pub reclaim_steps: u64,
+    /// Accounted bytes that reclaim freed.
+    pub reclaimed_bytes: u64,
+    /// Segments cleaned or dropped.
+    pub segments_cleaned: u64,
+    /// Bytes moved by cleaning.
+    pub moved_bytes: u64,
+    /// Extents that the running or last scrub has read.
+    pub scrubbed_extents: u64,
+    /// A scrub is running.
+    pub scrub_running: bool,
+}
+
+/// A store at a glance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Bytes of record files.
+    pub record_bytes: u64,
+    /// Bytes of segment files.
+    pub segment_bytes: u64,
+    /// Bytes of segments that live extents keep.
+    pub segment_live_bytes: u64,
+    /// Pieces of reclaim that are known to be due.
+    pub reclaim_due: usize,
+    /// Records changed in memory.
+    pub dirty_records: usize,
+    /// Data that waits to be written. Bytes.
+    pub unwritten_bytes: usize,
+    /// Commits done.
+    pub commits: u64,
+    /// Longest time that a change stays un-synced by itself. Milliseconds.
+    pub commit_interval_ms: u64,
+    /// Why the store stopped, if it did.
+    pub stopped: Option<String>,
+    /// Background work.
+    pub progress: Progress,
+}
+
+impl Store {
+    /// A store at a glance.
+    ///
+    /// # Errors
+    /// The engines could not tell their sizes.
+    pub fn status(&self) -> Result<StoreStatus> {
+        let segments = self.shared.segments.list()?;
+        let core = self.core();
+        Ok(StoreStatus {
+            record_bytes: self.shared.kv.disk_bytes()?,
+            segment_bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            segment_live_bytes: core.sums.values().sum(),
+            reclaim_due: core.history.due(),
+            dirty_records: self.shared.dirty_records.load(Ordering::Relaxed),
+            unwritten_bytes: self.shared.ram.unwritten.load(Ordering::Relaxed),
+            commits: self.done.load(Ordering::Relaxed),
+            commit_interval_ms: self.options.commit_interval.as_millis() as u64,
+            stopped: self.shared.check().err().map(|error| error.to_string()),
+            progress: self.progress.lock().clone(),
+        })
+    }
+}

@@ -1,0 +1,465 @@
+//! A store: engines, history, catalog and lines under one roof.
+//!
+//! Lock order: `commit` (one commit at a time), then the owners of lines (while cutting), then `core`. An owner may ask the store
+//! things that take `core`, never anything that commits while it holds its own lock.
+
+use crate::error::{Result, StoreError};
+use crate::live::LiveLine;
+use crate::meta::{Catalog, Place, Snapshot, Volume};
+use crate::moment::View;
+use crate::refs::{SEGMENT, SegmentSums};
+use crate::shared::Shared;
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tintype_history::codec::{Bytes, row_range};
+use tintype_history::{Epoch, History, Key, Point, Removal, SpaceId};
+use tintype_kv::Kv;
+use tintype_model::{SnapshotId, SnapshotMeta, VolumeId, VolumeMeta};
+use tintype_segments::{Codec, SegmentId, Segments};
+
+/// Row of the next extent id.
+pub(crate) const NEXT_EXTENT: &[u8] = b"E";
+
+/// How a store behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// The longest time that a change stays un-synced by itself.
+    pub commit_interval: Duration,
+    /// Run commits, reclaim and cleaning by themselves. Tests turn it off and drive them.
+    pub background: bool,
+    /// A commit with at most this much new data keeps it in the records: one sync instead of two. Bytes.
+    pub inline_commit: usize,
+    /// New data that may wait in memory before writers wait. Bytes.
+    pub unwritten_max: usize,
+    /// Changed records that may wait in memory before a commit starts.
+    pub dirty_records_max: usize,
+    /// Share of dead bytes in all segments above which cleaning starts, in percent.
+    pub clean_percent: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            commit_interval: Duration::from_secs(1),
+            background: true,
+            inline_commit: 32 << 10,
+            unwritten_max: 64 << 20,
+            dirty_records_max: 100_000,
+            clean_percent: 8,
+        }
+    }
+}
+
+/// Whose line: a volume's live end or a writable snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LineRef {
+    /// The live end of a volume.
+    Volume(VolumeId),
+    /// A writable snapshot.
+    Snapshot(SnapshotId),
+}
+
+/// A moment to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MomentRef {
+    /// A volume as it is now.
+    Live(VolumeId),
+    /// A snapshot.
+    Snapshot(SnapshotId),
+}
+
+/// Who serves a line.
+pub trait LineOwner: Send + Sync {
+    /// Locks its state, puts what it keeps lazily, and calls `f` with the line.
+    fn with_line(&self, f: &mut dyn FnMut(&mut LiveLine));
+    /// The line shows another moment now: every cache is stale.
+    fn replaced(&self);
+    /// The line is no more.
+    fn gone(&self) {}
+}
+
+/// What a new volume is to be.
+#[derive(Clone, Debug)]
+pub struct NewVolume {
+    /// Name and settings.
+    pub meta: VolumeMeta,
+}
+
+/// What a new snapshot is to be.
+#[derive(Clone, Debug)]
+pub struct NewSnapshot {
+    /// Name and the rest.
+    pub meta: SnapshotMeta,
+    /// Make the access point unique by adding a number.
+    pub unique_access_point: bool,
+    /// Of this snapshot instead of the live volume.
+    pub source: Option<SnapshotId>,
+    /// With a line of its own.
+    pub writable: bool,
+}
+
+/// Accounted bytes of a volume: 4,096 for each referenced block plus the size of each record version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Alive in the live volume and not inherited from another volume.
+    pub live_bytes: u64,
+    /// Held by snapshots and writable snapshots only.
+    pub snapshot_bytes: u64,
+}
+
+pub(crate) struct Core {
+    pub(crate) history: History,
+    pub(crate) catalog: Catalog,
+    pub(crate) sums: SegmentSums,
+    /// Written since the last sync of the record engine.
+    pub(crate) unsynced: bool,
+    /// Touched lists may be droppable.
+    pub(crate) trim: bool,
+}
+
+/// See the module header.
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) options: StoreOptions,
+    pub(crate) core: Mutex<Core>,
+    pub(crate) owners: Mutex<BTreeMap<SpaceId, Weak<dyn LineOwner>>>,
+    pub(crate) commit: Mutex<()>,
+    pub(crate) started: AtomicU64,
+    pub(crate) done: AtomicU64,
+    pub(crate) usage: RwLock<HashMap<VolumeId, Usage>>,
+    pub(crate) write: Mutex<()>,
+    /// Segments may hold dead bytes.
+    pub(crate) clean_due: AtomicBool,
+    pub(crate) progress: Mutex<crate::status::Progress>,
+    pub(crate) threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens a store over its engines. An empty one becomes a store.
+    ///
+    /// # Errors
+    /// An engine failed or a row is damaged.
+    pub fn open(
+        kv: Arc<dyn Kv>,
+        segments: Arc<Segments>,
+        options: StoreOptions,
+    ) -> Result<Arc<Self>> {
+        let next_extent = load_next_extent(&*kv)?;
+        let mut history = History::open(kv.clone())?;
+        let catalog = Catalog::load(&*kv)?;
+        for volume in catalog.volumes.values() {
+            history.set_head(volume.space, true);
+        }
+        for snapshot in catalog.snapshots.values() {
+            match snapshot.place {
+                Place::ReadOnly(point) => history.add_name(point),
+                Place::Writable(space) => history.set_head(space, true),
+            }
+        }
+        history.recount();
+        let core = Core { history, catalog, sums: load_sums(&*kv)?, unsynced: true, trim: true };
+        let shared = Arc::new(Shared::new(kv, segments, next_extent));
+        let store = Arc::new(Self {
+            shared,
+            options,
+            core: Mutex::new(core),
+            owners: Mutex::default(),
+            commit: Mutex::new(()),
+            started: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            usage: RwLock::default(),
+            write: Mutex::new(()),
+            clean_due: AtomicBool::new(true),
+            progress: Mutex::default(),
+            threads: Mutex::default(),
+        });
+        store.publish_usage(&store.core.lock());
+        if options.background {
+            store.start_threads();
+        }
+        Ok(store)
+    }
+
+    /// All volumes by id.
+    #[must_use]
+    pub fn volumes(&self) -> Vec<Volume> {
+        self.core.lock().catalog.volumes.values().cloned().collect()
+    }
+
+    /// The volume of that name.
+    #[must_use]
+    pub fn volume(&self, name: &str) -> Option<Volume> {
+        self.core.lock().catalog.volume_named(name).cloned()
+    }
+
+    /// The volume with that id.
+    #[must_use]
+    pub fn volume_by_id(&self, id: VolumeId) -> Option<Volume> {
+        self.core.lock().catalog.volumes.get(&id).cloned()
+    }
+
+    /// Snapshots of one volume or of all, oldest first.
+    #[must_use]
+    pub fn snapshots(&self, volume: Option<VolumeId>) -> Vec<Arc<Snapshot>> {
+        let core = self.core.lock();
+        let all = core.catalog.snapshots.values();
+        let mut found: Vec<_> = all
+            .filter(|snapshot| volume.is_none_or(|volume| snapshot.volume == volume))
+            .cloned()
+            .collect();
+        found.sort_by(|a, b| a.meta.time.cmp(&b.meta.time).then(a.id.cmp(&b.id)));
+        found
+    }
+
+    /// The snapshot of that name.
+    #[must_use]
+    pub fn snapshot(&self, volume: VolumeId, name: &str) -> Option<Arc<Snapshot>> {
+        self.core.lock().catalog.snapshot_named(volume, name)
+    }
+
+    /// The snapshot with that id.
+    #[must_use]
+    pub fn snapshot_by_id(&self, id: SnapshotId) -> Option<Arc<Snapshot>> {
+        self.core.lock().catalog.snapshots.get(&id).cloned()
+    }
+
+    /// The snapshot behind an access point.
+    #[must_use]
+    pub fn snapshot_at(&self, volume: VolumeId, access_point: &str) -> Option<Arc<Snapshot>> {
+        self.core.lock().catalog.snapshot_at(volume, access_point)
+    }
+
+    /// What a volume uses, as of the last commit. Takes no lock that a commit holds.
+    #[must_use]
+    pub fn usage(&self, volume: VolumeId) -> Usage {
+        self.usage.read().get(&volume).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn publish_usage(&self, core: &Core) {
+        let usage = core.catalog.volumes.values().map(|volume| {
+            let (live_bytes, snapshot_bytes) = core.history.tree().usage(volume.id.0, volume.space);
+            (volume.id, Usage { live_bytes, snapshot_bytes })
+        });
+        *self.usage.write() = usage.collect();
+    }
+
+    /// Opens the writable end of a line. Serve it by one owner at a time.
+    ///
+    /// # Errors
+    /// The line does not exist.
+    pub fn open_line(&self, line: LineRef) -> Result<LiveLine> {
+        self.shared.check()?;
+        let core = self.core.lock();
+        let space = line_space(&core, line)?;
+        Ok(self.line(&core, space))
+    }
+
+    pub(crate) fn line(&self, core: &Core, space: SpaceId) -> LiveLine {
+        let epoch = core.history.tree().get(space).map_or(Epoch(0), |space| space.open);
+        let point = Point { space, epoch };
+        LiveLine::new(self.shared.clone(), core.history.tree().chain(point), point)
+    }
+
+    /// From now on commits take this owner's changes.
+    ///
+    /// # Errors
+    /// The line does not exist.
+    pub fn register(&self, line: LineRef, owner: Weak<dyn LineOwner>) -> Result<()> {
+        let _commit = self.commit.lock();
+        let space = line_space(&self.core.lock(), line)?;
+        self.owners.lock().insert(space, owner);
+        Ok(())
+    }
+
+    /// Commits and forgets the owner.
+    ///
+    /// # Errors
+    /// The commit failed.
+    pub fn detach(&self, line: LineRef) -> Result<()> {
+        let synced = self.sync();
+        let _commit = self.commit.lock();
+        if let Ok(space) = line_space(&self.core.lock(), line) {
+            self.owners.lock().remove(&space);
+        }
+        synced
+    }
+
+    /// A read-only snapshot's moment.
+    ///
+    /// # Errors
+    /// The snapshot does not exist.
+    pub fn view(&self, id: SnapshotId) -> Result<View> {
+        self.view_of(MomentRef::Snapshot(id))
+    }
+
+    /// Any moment, as of the last commit.
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub fn view_of(&self, moment: MomentRef) -> Result<View> {
+        let core = self.core.lock();
+        let point = moment_point(&core, moment)?;
+        Ok(View::new(self.shared.clone(), core.history.tree().chain(point)))
+    }
+
+    /// Every key that may differ between two moments, sorted, each once.
+    ///
+    /// # Errors
+    /// [`StoreError::Unrelated`]: they share no history. The store failed.
+    pub fn touched(&self, a: MomentRef, b: MomentRef) -> Result<Vec<Key>> {
+        let live = |moment: MomentRef| matches!(moment, MomentRef::Live(_));
+        if live(a) || live(b) || self.is_writable(a) || self.is_writable(b) {
+            self.commit_now()?;
+        }
+        let core = self.core.lock();
+        let (a, b) = (moment_point(&core, a)?, moment_point(&core, b)?);
+        core.history.touched(a, b)?.ok_or(StoreError::Unrelated)
+    }
+
+    fn is_writable(&self, moment: MomentRef) -> bool {
+        let MomentRef::Snapshot(id) = moment else { return false };
+        self.snapshot_by_id(id).is_some_and(|snapshot| snapshot.writable())
+    }
+
+    /// What deleting exactly these snapshots frees, in accounted bytes.
+    ///
+    /// # Errors
+    /// One of them does not exist.
+    pub fn reclaimable(&self, ids: &[SnapshotId]) -> Result<u64> {
+        let core = self.core.lock();
+        let mut removal = Removal::default();
+        for id in ids {
+            match find_snapshot(&core, *id)?.place {
+                Place::ReadOnly(point) => removal.names.push(point),
+                Place::Writable(space) => removal.heads.push(space),
+            }
+        }
+        Ok(core.history.predict(&removal))
+    }
+
+    /// As [`Store::reclaimable`] for each of many snapshots on its own.
+    #[must_use]
+    pub fn reclaimable_each(&self, snapshots: &[Arc<Snapshot>]) -> Vec<u64> {
+        let core = self.core.lock();
+        let each = |snapshot: &Arc<Snapshot>| {
+            let mut removal = Removal::default();
+            match snapshot.place {
+                Place::ReadOnly(point) => removal.names.push(point),
+                Place::Writable(space) => removal.heads.push(space),
+            }
+            core.history.predict(&removal)
+        };
+        snapshots.iter().map(each).collect()
+    }
+
+    /// The engines' state that readers share, for the layers' own tools.
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock()
+    }
+
+    /// The codec that new data of a volume is packed with.
+    pub(crate) fn codec_of(core: &Core, tag: u64) -> Codec {
+        use tintype_model::Compression;
+        let volume = core.catalog.volumes.get(&VolumeId(tag));
+        match volume.map(|volume| volume.meta.compression) {
+            Some(Compression::Off) => Codec::Off,
+            Some(Compression::Zstd(level)) => Codec::Zstd(i32::from(level)),
+            _ => Codec::Lz4,
+        }
+    }
+
+    /// Forgets everything that is not durable and stops: every later call fails until the store is opened again.
+    pub fn drop_unsynced(&self) {
+        self.shared.shut_down();
+    }
+
+    /// Fails once the store has stopped.
+    ///
+    /// # Errors
+    /// Why it stopped.
+    pub fn check(&self) -> Result<()> {
+        self.shared.check()
+    }
+
+    /// Waits while too much is in memory. Call after a change, without your lock.
+    pub fn throttle(&self) {
+        let shared = &self.shared;
+        if shared.dirty_records.load(Ordering::Relaxed) > self.options.dirty_records_max {
+            shared.bell.ring(|wanted| wanted.commit = true);
+        }
+        let over = || {
+            shared.ram.unwritten.load(Ordering::Relaxed) > self.options.unwritten_max
+                || shared.dirty_records.load(Ordering::Relaxed) > self.options.dirty_records_max * 3
+        };
+        if !over() {
+            return;
+        }
+        if !self.options.background {
+            let _ = self.commit_now();
+            return;
+        }
+        shared.bell.ring(|wanted| wanted.commit = true);
+        let mut wanted = shared.bell.wanted.lock();
+        while over() && shared.check().is_ok() && !wanted.stop {
+            shared.bell.room.wait_for(&mut wanted, Duration::from_millis(50));
+        }
+    }
+}
+
+pub(crate) fn line_space(core: &Core, line: LineRef) -> Result<SpaceId> {
+    match line {
+        LineRef::Volume(id) => Ok(find_volume(core, id)?.space),
+        LineRef::Snapshot(id) => match find_snapshot(core, id)?.place {
+            Place::Writable(space) => Ok(space),
+            Place::ReadOnly(_) => Err(StoreError::Invalid {
+                what:
+                    "the snapshot is read-only; make it writable with `snapshot update --writable`"
+                        .to_owned(),
+            }),
+        },
+    }
+}
+
+pub(crate) fn find_volume(core: &Core, id: VolumeId) -> Result<&Volume> {
+    let missing = || StoreError::NotFound { what: format!("volume {}", id.0) };
+    core.catalog.volumes.get(&id).ok_or_else(missing)
+}
+
+pub(crate) fn find_snapshot(core: &Core, id: SnapshotId) -> Result<Arc<Snapshot>> {
+    let missing = || StoreError::NotFound { what: format!("snapshot {}", id.0) };
+    core.catalog.snapshots.get(&id).cloned().ok_or_else(missing)
+}
+
+fn moment_point(core: &Core, moment: MomentRef) -> Result<Point> {
+    let space = match moment {
+        MomentRef::Live(id) => find_volume(core, id)?.space,
+        MomentRef::Snapshot(id) => match find_snapshot(core, id)?.place {
+            Place::ReadOnly(point) => return Ok(point),
+            Place::Writable(space) => space,
+        },
+    };
+    let epoch = core.history.tree().get(space).map_or(Epoch(0), |space| space.open);
+    Ok(Point { space, epoch })
+}
+
+fn load_next_extent(kv: &dyn Kv) -> Result<u64> {
+    let Some(value) = kv.get(NEXT_EXTENT)? else { return Ok(1) };
+    let damaged = || StoreError::Damaged { what: "extent counter", id: 0 };
+    Bytes(&value).varint().ok_or_else(damaged)
+}
+
+fn load_sums(kv: &dyn Kv) -> Result<SegmentSums> {
+    let mut sums = SegmentSums::new();
+    let (from, to) = row_range(SEGMENT, &[]);
+    for row in kv.range(&from, &to) {
+        let (key, value) = row?;
+        let id = key.get(1..).and_then(|id| id.try_into().ok()).map_or(0, u64::from_be_bytes);
+        let damaged = || StoreError::Damaged { what: "segment sum", id };
+        let bytes = Bytes(&value).varint().ok_or_else(damaged)?;
+        sums.insert(SegmentId(id), bytes);
+    }
+    Ok(sums)
+}
