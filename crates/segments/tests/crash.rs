@@ -1,5 +1,7 @@
 //! Power loss, failed and skipped syncs, full disks, torn tails.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may stop")]
+
 mod samples;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Extents and owners for tests: the same number always gives the same bytes.
 
+#![allow(dead_code, reason = "no test file uses all of them")]
+
 use tintype_segments::*;
 
 /// An owner for tests.
