@@ -50,7 +50,9 @@ fn an_interrupted_creation_is_finished() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("keyspaces")).unwrap();
         fs::write(dir.path().join("0.jnl"), [0; 100]).unwrap();
-        version.map(|bytes| fs::write(dir.path().join("version"), bytes).unwrap());
+        if let Some(bytes) = version {
+            fs::write(dir.path().join("version"), bytes).unwrap();
+        }
         write(&open(dir.path()), 1);
         assert_eq!(prefix(&open(dir.path())), 1);
     }

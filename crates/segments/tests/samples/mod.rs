@@ -19,7 +19,7 @@ pub fn blocks(n: u64, count: usize) -> Vec<u8> {
         (state >> 32) as u8
     };
     (0..count * BLOCK)
-        .map(|i| if n % 2 == 0 { ((i / 64) as u8) ^ (n as u8) } else { byte() })
+        .map(|i| if n.is_multiple_of(2) { ((i / 64) as u8) ^ (n as u8) } else { byte() })
         .collect()
 }
 
