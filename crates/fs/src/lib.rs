@@ -1,2 +1,49 @@
 //! The filesystem: POSIX files and directories over a store's volume, and `.snapshots`.
+//!
+//! [`Mounted`] answers the calls of the [`vfs::Vfs`] seam from a volume of the store; `diff`
+//! names what changed between two moments. Nothing here knows FUSE or how the store keeps records.
+
+mod acl;
+mod allocate;
+mod attributes;
+mod blocks;
+mod caller;
+mod copy;
+mod create;
+mod dircache;
+mod dirent;
+mod edit;
+mod error;
+mod inode;
+mod ioctl;
+mod keeper;
+mod keys;
+mod limits;
+mod listing;
+mod moments;
+mod mounted;
+mod names;
+mod negatives;
+mod nodes;
+mod notices;
+mod patch;
+mod place;
+mod read;
+mod reading;
+mod remove;
+mod rename;
+mod resize;
+mod seek;
+mod serve;
+mod snapdir;
+mod state;
+mod superblock;
+mod tree;
 pub mod vfs;
+mod wire;
+mod write;
+mod xattrs;
+
+pub use error::FsError;
+pub use limits::{Space, SpaceProbe};
+pub use mounted::{Mounted, TreeUsage};

@@ -378,4 +378,8 @@ pub trait Invalidate: Send + Sync + 'static {
     fn inode(&self, node: Node, offset: u64, len: u64);
     /// Forget the name `name` in `dir`.
     fn entry(&self, dir: Node, name: &[u8]);
+    /// Forget every name at once; `false` when the kernel cannot, so that each is withdrawn alone.
+    fn all_names(&self) -> bool {
+        false
+    }
 }

@@ -1,0 +1,293 @@
+//! One operation on a live tree: reads first, collects its changes, applies them together.
+//!
+//! An edit that is dropped has changed nothing, so `?` anywhere before `commit` keeps operations
+//! all or nothing. `commit` itself cannot fail. Usage is counted here and nowhere else.
+
+use crate::blocks;
+use crate::error::{Result, refuse};
+use crate::inode::Inode;
+use crate::keys;
+use crate::reading;
+use crate::state::State;
+use std::sync::Arc;
+use tintype_store::{Key, Moment, Piece, Record};
+
+/// An inode that the edit has loaded.
+struct Held {
+    ino: u64,
+    inode: Inode,
+    record: Option<Arc<Record>>,
+    pieces: Option<Box<[Piece]>>,
+    dirty: bool,
+    gone: bool,
+}
+
+/// A change of another record.
+enum Change {
+    Put { body: Box<[u8]>, pieces: Box<[Piece]>, new: bool },
+    Delete,
+}
+
+/// A note to the directory cache.
+enum Note {
+    Made(u64),
+    Gone(u64),
+    Added(u64, u64),
+    Removed(u64, u64),
+}
+
+/// The operation.
+pub(crate) struct Edit<'a> {
+    /// The tree.
+    pub(crate) state: &'a mut State,
+    held: Vec<Held>,
+    changes: Vec<(Key, Change)>,
+    notes: Vec<Note>,
+    orphans: Vec<(u64, bool)>,
+    blocks: i64,
+    inodes: i64,
+    next_ino: u64,
+}
+
+impl<'a> Edit<'a> {
+    /// Starts an operation.
+    pub(crate) fn new(state: &'a mut State) -> Self {
+        let next_ino = state.sup.next_ino;
+        Self {
+            state,
+            held: Vec::new(),
+            changes: Vec::new(),
+            notes: Vec::new(),
+            orphans: Vec::new(),
+            blocks: 0,
+            inodes: 0,
+            next_ino,
+        }
+    }
+
+    /// The key of name hashes.
+    pub(crate) const fn seed(&self) -> u64 {
+        self.state.sup.seed
+    }
+
+    fn load(&mut self, ino: u64) -> Result<&mut Held> {
+        let place = match self.held.iter().position(|held| held.ino == ino) {
+            Some(place) => place,
+            None => {
+                let (inode, record) = reading::inode(&mut self.state.line, ino)?;
+                let record = Some(record);
+                let held = Held { ino, inode, record, pieces: None, dirty: false, gone: false };
+                self.held.push(held);
+                self.held.len() - 1
+            }
+        };
+        match self.held.get_mut(place) {
+            Some(held) if !held.gone => Ok(held),
+            _ => refuse(libc::ESTALE),
+        }
+    }
+
+    /// An inode.
+    pub(crate) fn inode(&mut self, ino: u64) -> Result<&Inode> {
+        self.load(ino).map(|held| &held.inode)
+    }
+
+    /// A directory's inode.
+    pub(crate) fn directory(&mut self, ino: u64) -> Result<&Inode> {
+        let inode = self.inode(ino)?;
+        if inode.is_dir() { Ok(inode) } else { refuse(libc::ENOTDIR) }
+    }
+
+    /// An inode to change.
+    pub(crate) fn change(&mut self, ino: u64) -> Result<&mut Inode> {
+        let held = self.load(ino)?;
+        held.dirty = true;
+        Ok(&mut held.inode)
+    }
+
+    /// A new inode.
+    pub(crate) fn create(&mut self, inode: Inode) -> Result<u64> {
+        let ino = self.next_ino;
+        if ino >= keys::INO_LIMIT {
+            return refuse(libc::ENOSPC);
+        }
+        self.next_ino += 1;
+        self.inodes += 1;
+        if inode.is_dir() {
+            self.notes.push(Note::Made(ino));
+        }
+        let held = Held { ino, inode, record: None, pieces: None, dirty: true, gone: false };
+        self.held.push(held);
+        Ok(ino)
+    }
+
+    /// Removes an inode (its other records are the caller's).
+    pub(crate) fn destroy(&mut self, ino: u64) -> Result<()> {
+        let mapped = blocks::total(&self.pieces(ino, 0)?);
+        let held = self.load(ino)?;
+        let is_dir = held.inode.is_dir();
+        held.gone = true;
+        self.blocks -= mapped as i64;
+        self.inodes -= 1;
+        if is_dir {
+            self.notes.push(Note::Gone(ino));
+        }
+        Ok(())
+    }
+
+    /// The body of a record other than an inode, own changes included.
+    pub(crate) fn body(&mut self, key: Key) -> Result<Option<Box<[u8]>>> {
+        match self.changes.iter().find(|(own, _)| *own == key) {
+            Some((_, Change::Put { body, .. })) => Ok(Some(body.clone())),
+            Some((_, Change::Delete)) => Ok(None),
+            None => Ok(self.state.line.get(key)?.map(|record| record.body.clone())),
+        }
+    }
+
+    fn note(&mut self, key: Key, change: Change) {
+        match self.changes.iter_mut().find(|(own, _)| *own == key) {
+            Some((_, old)) => {
+                let was_new = matches!(old, Change::Put { new: true, .. });
+                *old = match change {
+                    Change::Put { body, pieces, .. } => Change::Put { body, pieces, new: was_new },
+                    Change::Delete => Change::Delete,
+                };
+            }
+            None => self.changes.push((key, change)),
+        }
+    }
+
+    /// Writes a record that was read before.
+    pub(crate) fn put(&mut self, key: Key, body: Box<[u8]>) {
+        self.note(key, Change::Put { body, pieces: Box::default(), new: false });
+    }
+
+    /// Writes a record that never existed.
+    pub(crate) fn put_new(&mut self, key: Key, body: Box<[u8]>) {
+        self.note(key, Change::Put { body, pieces: Box::default(), new: true });
+    }
+
+    /// Removes a record that was read before.
+    pub(crate) fn delete(&mut self, key: Key) {
+        self.note(key, Change::Delete);
+    }
+
+    /// The block map of a span.
+    pub(crate) fn pieces(&mut self, ino: u64, span: u64) -> Result<Box<[Piece]>> {
+        if span == 0 {
+            let held = self.load(ino)?;
+            let own = held.pieces.clone();
+            let old = || held.record.as_ref().map(|record| record.pieces.clone());
+            return Ok(own.or_else(old).unwrap_or_default());
+        }
+        let key = keys::span(ino, span);
+        match self.changes.iter().find(|(own, _)| *own == key) {
+            Some((_, Change::Put { pieces, .. })) => Ok(pieces.clone()),
+            Some((_, Change::Delete)) => Ok(Box::default()),
+            None => reading::pieces(&mut self.state.line, ino, span),
+        }
+    }
+
+    /// Replaces the block map of a span and counts the difference.
+    pub(crate) fn set_pieces(&mut self, ino: u64, span: u64, new: Vec<Piece>) -> Result<()> {
+        let before = blocks::total(&self.pieces(ino, span)?);
+        let after = blocks::total(&new);
+        let held = self.load(ino)?;
+        let sum = held.inode.blocks.saturating_add(after).saturating_sub(before);
+        held.dirty |= span == 0 || held.inode.blocks != sum;
+        held.inode.blocks = sum;
+        let pieces = new.into_boxed_slice();
+        if span == 0 {
+            held.pieces = Some(pieces);
+        } else if pieces.is_empty() {
+            if before > 0 {
+                self.delete(keys::span(ino, span));
+            }
+        } else {
+            let put = Change::Put { body: Box::default(), pieces, new: false };
+            self.note(keys::span(ino, span), put);
+        }
+        self.blocks += after as i64 - before as i64;
+        Ok(())
+    }
+
+    /// Notes a name for the directory cache.
+    pub(crate) fn name_added(&mut self, dir: u64, hash: u64) {
+        self.notes.push(Note::Added(dir, hash));
+    }
+
+    /// Notes that no name with this hash is left.
+    pub(crate) fn name_removed(&mut self, dir: u64, hash: u64) {
+        self.notes.push(Note::Removed(dir, hash));
+    }
+
+    /// Marks an inode as nameless.
+    pub(crate) fn make_orphan(&mut self, ino: u64) -> Result<()> {
+        let key = keys::orphan(ino);
+        self.body(key)?;
+        self.put(key, Box::new([1]));
+        self.orphans.push((ino, true));
+        Ok(())
+    }
+
+    /// Takes the mark away.
+    pub(crate) fn end_orphan(&mut self, ino: u64) -> Result<()> {
+        let key = keys::orphan(ino);
+        if self.body(key)?.is_some() {
+            self.delete(key);
+        }
+        self.orphans.push((ino, false));
+        Ok(())
+    }
+
+    /// Applies everything.
+    pub(crate) fn commit(self) {
+        let state = self.state;
+        for held in self.held {
+            let key = keys::inode(held.ino);
+            let old = || held.record.as_ref().map(|record| record.pieces.clone());
+            match (held.gone, held.dirty, &held.record) {
+                (true, _, Some(_)) => state.line.delete(key),
+                (false, true, record) => {
+                    let fresh = record.is_none();
+                    let pieces = held.pieces.clone().or_else(old).unwrap_or_default();
+                    let body = held.inode.encode();
+                    if fresh {
+                        state.line.put_new(key, body, pieces);
+                    } else {
+                        state.line.put(key, body, pieces);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (key, change) in self.changes {
+            match change {
+                Change::Put { body, pieces, new: true } => state.line.put_new(key, body, pieces),
+                Change::Put { body, pieces, new: false } => state.line.put(key, body, pieces),
+                Change::Delete => state.line.delete(key),
+            }
+        }
+        for note in self.notes {
+            match note {
+                Note::Made(dir) => state.dirs.made(dir),
+                Note::Gone(dir) => state.dirs.gone(dir),
+                Note::Added(dir, hash) => state.dirs.added(dir, hash),
+                Note::Removed(dir, hash) => state.dirs.removed(dir, hash),
+            }
+        }
+        for (ino, nameless) in self.orphans {
+            if nameless {
+                state.orphans.insert(ino);
+            } else {
+                state.orphans.remove(&ino);
+            }
+        }
+        let sup = &mut state.sup;
+        let changed = self.blocks != 0 || self.inodes != 0 || sup.next_ino != self.next_ino;
+        sup.next_ino = self.next_ino;
+        sup.blocks = sup.blocks.saturating_add_signed(self.blocks);
+        sup.inodes = sup.inodes.saturating_add_signed(self.inodes);
+        state.sup_dirty |= changed;
+    }
+}

@@ -1,0 +1,228 @@
+//! A filesystem volume as a tree that can be shown: the live files and, under `.snapshots`, its moments.
+//!
+//! Joins the parts: the live tree, the moments that were entered, what the kernel holds, and the
+//! threads that keep house. The operations themselves are in the `Vfs` implementation.
+
+use crate::error::{FsError, Result, refuse};
+use crate::inode::Inode;
+use crate::keeper::Keeper;
+use crate::limits::SpaceProbe;
+use crate::moments::Moments;
+use crate::negatives::Negatives;
+use crate::nodes::{LIVE, Nodes, SNAPSHOTS, unpack};
+use crate::notices::{Notice, Notices};
+use crate::place::Place;
+use crate::snapdir;
+use crate::tree::Tree;
+use crate::vfs::{Entry, Invalidate, Node, ROOT};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use tintype_model::{SnapshotId, VolumeId};
+use tintype_store::{LineRef, Store};
+
+/// Blocks and inodes that a filesystem uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeUsage {
+    /// Blocks of 4 KiB in files, reserved ones included.
+    pub blocks: u64,
+    /// Inodes, those without a name included.
+    pub inodes: u64,
+}
+
+/// A mounted filesystem volume.
+pub struct Mounted {
+    pub(crate) store: Arc<Store>,
+    pub(crate) volume: VolumeId,
+    pub(crate) live: Arc<Tree>,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) moments: Moments,
+    pub(crate) negatives: Negatives,
+    pub(crate) dead: AtomicBool,
+    notices: Notices,
+    keeper: Keeper,
+}
+
+impl Mounted {
+    /// Opens a volume; makes the root directory of a fresh one.
+    ///
+    /// # Errors
+    /// The volume does not exist, is in use, or the store failed.
+    pub fn open(store: Arc<Store>, volume: VolumeId) -> Result<Arc<Self>> {
+        let nodes = Arc::new(Nodes::default());
+        let live = Tree::open(&store, LineRef::Volume(volume), LIVE, &nodes)?;
+        let mounted = Arc::new(Self {
+            moments: Moments::new(&store, volume, &nodes),
+            store,
+            volume,
+            live,
+            nodes,
+            negatives: Negatives::default(),
+            dead: AtomicBool::new(false),
+            notices: Notices::start()?,
+            keeper: Keeper::default(),
+        });
+        mounted.refresh_limits();
+        mounted.connect()?;
+        Ok(mounted)
+    }
+
+    fn connect(self: &Arc<Self>) -> Result<()> {
+        let own: Weak<Self> = Arc::downgrade(self);
+        self.live.set_on_replaced(Box::new(move || {
+            if let Some(mounted) = own.upgrade() {
+                mounted.forget_everything();
+            }
+        }));
+        let own: Weak<Self> = Arc::downgrade(self);
+        self.keeper.start(move || match own.upgrade() {
+            Some(mounted) => {
+                mounted.keep_house();
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Says who tells the kernel what to forget; call it after mounting.
+    pub fn set_invalidator(&self, target: Arc<dyn Invalidate>) {
+        self.notices.set_target(target);
+    }
+
+    /// Says how to ask for the room (total, free) that the store has.
+    pub fn set_space_probe(&self, probe: SpaceProbe) {
+        self.live.limits.set_probe(probe);
+    }
+
+    /// Reads quota and capacity from the volume's metadata; call it after they changed.
+    pub fn refresh_limits(&self) {
+        if let Some(volume) = self.store.volume_by_id(self.volume) {
+            self.live.limits.set(volume.meta.quota, volume.meta.capacity);
+        }
+    }
+
+    /// Snapshots were created, deleted, renamed or made writable: the kernel forgets their names.
+    pub fn snapshots_changed(&self) {
+        for name in self.moments.refresh() {
+            self.notices.send(Notice::Name(snapdir::NODE, name));
+        }
+        for (dir, name) in self.negatives.take_of(snapdir::NODE) {
+            self.notices.send(Notice::Name(dir, name));
+        }
+    }
+
+    /// Lets a snapshot go, so that it can be deleted; programs inside it get `ESTALE`.
+    pub fn leave_snapshot(&self, snapshot: SnapshotId) {
+        for name in self.moments.leave(snapshot) {
+            self.notices.send(Notice::Name(snapdir::NODE, name));
+        }
+    }
+
+    /// What the live filesystem uses.
+    #[must_use]
+    pub fn usage(&self) -> TreeUsage {
+        let state = self.live.state.lock();
+        TreeUsage { blocks: state.sup.blocks, inodes: state.sup.inodes }
+    }
+
+    /// One bounded step of removing files without a name; true when work is left. A thread of
+    /// the mount calls it every second.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn step_orphans(&self) -> Result<bool> {
+        let mut left = self.live.step_orphans()?;
+        for tree in self.moments.trees() {
+            left |= tree.step_orphans()?;
+        }
+        Ok(left)
+    }
+
+    fn keep_house(&self) {
+        if self.dead.load(Ordering::Acquire) {
+            return;
+        }
+        for _ in 0..64 {
+            match self.step_orphans() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "files without a name stay for now");
+                    break;
+                }
+            }
+        }
+        self.snapshots_changed();
+    }
+
+    /// After a restore: nothing that the kernel knows of the live files is right any more.
+    fn forget_everything(&self) {
+        let held = self.nodes.of_slot(LIVE);
+        let mut nodes = vec![ROOT];
+        let mut names = self.negatives.take();
+        for (node, parent, name) in held {
+            nodes.push(node);
+            if !name.is_empty() {
+                names.push((parent, name));
+            }
+        }
+        self.notices.send(Notice::All { nodes, names });
+    }
+
+    /// Ends the mount: removes files without a name, commits, stops the threads.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn close(&self) -> Result<()> {
+        self.keeper.stop();
+        self.notices.stop();
+        self.nodes.clear();
+        if !self.dead.load(Ordering::Acquire) {
+            while self.step_orphans()? {}
+        }
+        let moments = self.moments.close();
+        self.live.close()?;
+        moments
+    }
+
+    /// Where a node lies, and its inode number there.
+    pub(crate) fn at(&self, node: Node) -> Result<(Place, u64)> {
+        if self.dead.load(Ordering::Acquire) {
+            return Err(FsError::ShutDown);
+        }
+        match unpack(node) {
+            (LIVE, ino) => Ok((Place::Live(Arc::clone(&self.live)), ino)),
+            (SNAPSHOTS, _) => refuse(libc::EROFS),
+            (slot, ino) => Ok((self.moments.place(slot)?, ino)),
+        }
+    }
+
+    /// The tree and inode to change.
+    pub(crate) fn target(&self, node: Node) -> Result<(Arc<Tree>, u64)> {
+        let (place, ino) = self.at(node)?;
+        Ok((Arc::clone(place.writable()?), ino))
+    }
+
+    /// The tree and directory in which `name` is to be made.
+    pub(crate) fn maker(&self, dir: Node, name: &[u8]) -> Result<(Arc<Tree>, u64)> {
+        let target = self.target(dir)?;
+        if snapdir::is_here(dir, name) { refuse(libc::EEXIST) } else { Ok(target) }
+    }
+
+    /// The entry for an inode of any place.
+    pub(crate) fn entry(
+        place: &Place,
+        parent: u64,
+        name: &[u8],
+        ino: u64,
+        inode: &Inode,
+    ) -> Entry {
+        match place {
+            Place::Live(tree) => tree.entry(parent, name, ino, inode),
+            Place::Frozen(_) => {
+                let node = place.node(ino);
+                let ttl = crate::tree::FOREVER;
+                Entry { node, attr: inode.attr(node.0), entry_ttl: ttl, attr_ttl: ttl }
+            }
+        }
+    }
+}

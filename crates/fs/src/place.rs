@@ -1,0 +1,76 @@
+//! Where a node lies: in a writable tree or in a snapshot that is only read.
+
+use crate::error::{Result, refuse};
+use crate::nodes::pack;
+use crate::reading;
+use crate::tree::Tree;
+use crate::vfs::Node;
+use std::sync::Arc;
+use tintype_store::{Moment, Store, View};
+use tintype_model::SnapshotId;
+
+/// A read-only moment under a slot.
+pub(crate) struct Frozen {
+    /// Its slot in node numbers.
+    pub(crate) slot: u32,
+    seed: u64,
+    view: View,
+}
+
+impl Frozen {
+    /// Opens a snapshot's moment.
+    pub(crate) fn open(store: &Store, snapshot: SnapshotId, slot: u32) -> Result<Self> {
+        let mut view = store.view(snapshot)?;
+        match reading::superblock(&mut view)? {
+            Some(sup) => Ok(Self { slot, seed: sup.seed, view }),
+            None => refuse(libc::ENOENT),
+        }
+    }
+}
+
+/// A writable tree or a read-only moment.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// The live filesystem or a writable snapshot.
+    Live(Arc<Tree>),
+    /// A read-only snapshot.
+    Frozen(Arc<Frozen>),
+}
+
+impl Place {
+    /// Reads under the tree's lock (a snapshot needs none); `f` also gets the key of name hashes.
+    pub(crate) fn with<T>(
+        &self,
+        f: impl FnOnce(&mut dyn Moment, u64) -> Result<T>,
+    ) -> Result<T> {
+        match self {
+            Self::Live(tree) => {
+                let mut state = tree.state.lock();
+                let seed = state.sup.seed;
+                f(&mut state.line, seed)
+            }
+            Self::Frozen(frozen) => f(&mut frozen.view.clone(), frozen.seed),
+        }
+    }
+
+    /// The slot in node numbers.
+    pub(crate) fn slot(&self) -> u32 {
+        match self {
+            Self::Live(tree) => tree.slot,
+            Self::Frozen(frozen) => frozen.slot,
+        }
+    }
+
+    /// The node of an inode here.
+    pub(crate) fn node(&self, ino: u64) -> Node {
+        pack(self.slot(), ino)
+    }
+
+    /// The tree to change, or `EROFS`.
+    pub(crate) fn writable(&self) -> Result<&Arc<Tree>> {
+        match self {
+            Self::Live(tree) => Ok(tree),
+            Self::Frozen(_) => refuse(libc::EROFS),
+        }
+    }
+}

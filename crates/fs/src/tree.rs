@@ -1,0 +1,148 @@
+//! A writable tree: the live filesystem of a volume, or a writable snapshot.
+//!
+//! One lock orders all operations. Data moves outside of it. The store takes the same lock for the
+//! instant in which it cuts a commit.
+
+use crate::edit::Edit;
+use crate::error::{FsError, Result};
+use crate::inode::Inode;
+use crate::limits::Limits;
+use crate::nodes::{Nodes, pack};
+use crate::state::State;
+use crate::vfs::{Attr, Entry, Node};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tintype_store::{LineOwner, LineRef, LiveLine, Store};
+
+/// For ever, as far as the kernel is concerned: we are the only writer.
+pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What is done after a tree's line was replaced.
+pub(crate) type OnReplaced = Box<dyn Fn() + Send + Sync>;
+
+/// The tree.
+pub(crate) struct Tree {
+    /// Its slot in node numbers.
+    pub(crate) slot: u32,
+    /// The store.
+    pub(crate) store: Arc<Store>,
+    /// The line that it serves.
+    pub(crate) line: LineRef,
+    /// Everything behind the lock.
+    pub(crate) state: Mutex<State>,
+    /// Which nodes the kernel holds, of all trees of the mount.
+    pub(crate) nodes: Arc<Nodes>,
+    /// Quota and capacity.
+    pub(crate) limits: Limits,
+    /// There may be nameless inodes.
+    pub(crate) has_orphans: AtomicBool,
+    on_replaced: Mutex<Option<OnReplaced>>,
+}
+
+impl Tree {
+    /// Opens a line and registers the tree as its owner.
+    pub(crate) fn open(
+        store: &Arc<Store>,
+        line: LineRef,
+        slot: u32,
+        nodes: &Arc<Nodes>,
+    ) -> Result<Arc<Self>> {
+        let state = State::load(store.open_line(line)?)?;
+        let volume = match line {
+            LineRef::Volume(volume) => Some(volume),
+            LineRef::Snapshot(_) => None,
+        };
+        let tree = Arc::new(Self {
+            slot,
+            store: Arc::clone(store),
+            line,
+            has_orphans: AtomicBool::new(!state.orphans.is_empty()),
+            state: Mutex::new(state),
+            nodes: Arc::clone(nodes),
+            limits: Limits::new(volume),
+            on_replaced: Mutex::new(None),
+        });
+        let owner: std::sync::Weak<dyn LineOwner> = Arc::downgrade(&(Arc::clone(&tree) as _));
+        store.register(line, owner)?;
+        Ok(tree)
+    }
+
+    /// Says what to do after a restore.
+    pub(crate) fn set_on_replaced(&self, f: OnReplaced) {
+        *self.on_replaced.lock() = Some(f);
+    }
+
+    /// The node of one of its inodes.
+    pub(crate) const fn node(&self, ino: u64) -> Node {
+        pack(self.slot, ino)
+    }
+
+    /// The attributes of one of its inodes.
+    pub(crate) const fn attr(&self, ino: u64, inode: &Inode) -> Attr {
+        inode.attr(pack(self.slot, ino).0)
+    }
+
+    /// The entry that tells the kernel of an inode; counts as a reference.
+    pub(crate) fn entry(&self, parent: u64, name: &[u8], ino: u64, inode: &Inode) -> Entry {
+        self.nodes.add(self.node(ino), self.node(parent), name);
+        Entry {
+            node: self.node(ino),
+            attr: self.attr(ino, inode),
+            entry_ttl: FOREVER,
+            attr_ttl: FOREVER,
+        }
+    }
+
+    /// Runs one operation that changes the tree: all or nothing.
+    pub(crate) fn edit<T>(&self, f: impl FnOnce(&mut Edit<'_>) -> Result<T>) -> Result<T> {
+        let result = {
+            let mut state = self.state.lock();
+            let mut edit = Edit::new(&mut state);
+            let value = f(&mut edit)?;
+            edit.commit();
+            value
+        };
+        self.store.throttle();
+        Ok(result)
+    }
+
+    /// Finds a name; the kernel gets a reference if it exists.
+    pub(crate) fn find(&self, dir: u64, name: &[u8]) -> Result<Option<Entry>> {
+        let mut state = self.state.lock();
+        let mut edit = Edit::new(&mut state);
+        edit.directory(dir)?;
+        match edit.entry(dir, name)? {
+            Some(found) => {
+                Ok(Some(self.entry(dir, name, found.ino, edit.inode(found.ino)?)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Commits and lets the line go.
+    pub(crate) fn close(&self) -> Result<()> {
+        self.store.detach(self.line).map_err(FsError::from)
+    }
+}
+
+impl LineOwner for Tree {
+    fn with_line(&self, f: &mut dyn FnMut(&mut LiveLine)) {
+        let mut state = self.state.lock();
+        state.flush_counters();
+        f(&mut state.line);
+    }
+
+    fn replaced(&self) {
+        let mut state = self.state.lock();
+        if let Err(error) = state.reload() {
+            tracing::error!(%error, "the restored tree cannot be read");
+        }
+        self.has_orphans.store(!state.orphans.is_empty(), Ordering::Release);
+        drop(state);
+        if let Some(f) = self.on_replaced.lock().as_ref() {
+            f();
+        }
+    }
+}
