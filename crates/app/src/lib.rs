@@ -1,1 +1,24 @@
-//! tintype-app.
+//! The use cases: everything that can be asked of Tintype, in one facade that all edges call.
+//!
+//! [`App`] opens a store folder and joins store, filesystems and mounts. It knows no HTTP and no terminal;
+//! it reaches the kernel only through the [`Mounter`] port. Records go in and come out ([`types`]); failures are
+//! few kinds with an object and a remedy ([`AppError`]).
+
+mod compare;
+mod convert;
+mod error;
+mod filesystems;
+mod folder;
+mod mounts;
+mod open;
+mod port;
+mod snapshots;
+mod tally;
+mod trees;
+pub mod types;
+mod upkeep;
+
+pub use error::{AppError, AppResult, ErrorKind};
+pub use folder::{FORMAT, Holder, read_holder};
+pub use open::{App, AppOptions};
+pub use port::{Mount, MountError, Mounter, NoMounter};

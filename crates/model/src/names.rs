@@ -106,6 +106,13 @@ name! {
     AccessPoint, "access point", true
 }
 
+/// Every name of a snapshot is also fit to be an access point.
+impl From<SnapshotName> for AccessPoint {
+    fn from(name: SnapshotName) -> Self {
+        Self(name.0)
+    }
+}
+
 /// `volume@snapshot`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -1,1 +1,16 @@
-//! tintype-server.
+//! The server: opens a store through the app, listens on a Unix socket and on loopback TCP, and
+//! answers the native API as JSON over HTTP.
+//!
+//! It converts, calls `app` and maps errors. It knows no storage, and prints nothing: the command
+//! line does that. All work of the app blocks and therefore runs on the blocking pool.
+
+mod api;
+mod guard;
+mod listen;
+mod mounter;
+mod problem;
+mod run;
+
+pub use listen::parse_listen;
+pub use mounter::{FuseMounter, TransportChoice};
+pub use run::{Ready, ServeOptions, serve};

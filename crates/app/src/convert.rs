@@ -1,0 +1,163 @@
+//! From the many errors of the layers below to the few kinds of the app.
+
+use std::path::Path;
+
+use tintype_fs::FsError;
+use tintype_history::HistoryError;
+use tintype_kv::KvError;
+use tintype_segments::SegmentsError;
+use tintype_store::StoreError;
+
+use crate::error::{AppError, ErrorKind};
+use crate::port::MountError;
+
+const FSCK: &str = "Run `tintype fsck`, and put what is damaged back from a copy.";
+const DISK: &str = "Check the disk below the store and its free space, then restart the server.";
+const LIST: &str = "`tintype fs list` and `tintype snapshot list` show what exists.";
+
+/// An error of the store, about `object`.
+pub(crate) fn store_error(object: &str, error: &StoreError) -> AppError {
+    let (kind, remedy) = store_kind(error);
+    AppError::new(kind, object, chain(error), remedy)
+}
+
+fn store_kind(error: &StoreError) -> (ErrorKind, &'static str) {
+    match error {
+        StoreError::Kv(error) | StoreError::History(HistoryError::Kv(error)) => kv_kind(error),
+        StoreError::Segments(error) => segments_kind(error),
+        StoreError::History(_) | StoreError::Damaged { .. } => (ErrorKind::Damaged, FSCK),
+        StoreError::Moved(_) => (ErrorKind::Busy, "Try again."),
+        StoreError::Poisoned { .. } => (ErrorKind::Unavailable, DISK),
+        StoreError::Shutdown => {
+            (ErrorKind::Unavailable, "Mount the filesystem again: `tintype fs mount`.")
+        }
+        StoreError::NotFound { .. } => (ErrorKind::NotFound, LIST),
+        StoreError::Exists { .. } => (ErrorKind::Exists, "Choose another name."),
+        StoreError::HasSnapshots { .. } => {
+            (ErrorKind::Busy, "Delete them first, or use --force to delete them with it.")
+        }
+        StoreError::Protected { .. } => (
+            ErrorKind::Protected,
+            "Change the rule first: `tintype snapshot update FS@NAME --delete-anytime`.",
+        ),
+        StoreError::Invalid { .. } => (ErrorKind::Invalid, "See --help of the command."),
+        StoreError::Unrelated => {
+            (ErrorKind::Invalid, "Compare the files themselves, for example with `diff -r`.")
+        }
+        StoreError::Busy { .. } => (ErrorKind::Busy, "Unmount it first: `tintype fs unmount`."),
+    }
+}
+
+fn io_kind(error: &std::io::Error) -> (ErrorKind, &'static str) {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            (ErrorKind::NoSpace, "Make room on the disk below the store, then restart the server.")
+        }
+        _ => (ErrorKind::Unavailable, DISK),
+    }
+}
+
+fn kv_kind(error: &KvError) -> (ErrorKind, &'static str) {
+    match error {
+        KvError::InUse { .. } => {
+            (ErrorKind::Busy, "Use the server that holds it, or stop it with `tintype down`.")
+        }
+        KvError::Damaged { .. } => (ErrorKind::Damaged, FSCK),
+        KvError::Io { source, .. } => io_kind(source),
+        KvError::Poisoned => (ErrorKind::Unavailable, DISK),
+        _ => (ErrorKind::Internal, "Report this defect."),
+    }
+}
+
+fn segments_kind(error: &SegmentsError) -> (ErrorKind, &'static str) {
+    match error {
+        SegmentsError::Io { source, .. } => io_kind(source),
+        SegmentsError::Poisoned => (ErrorKind::Unavailable, DISK),
+        SegmentsError::Refused { .. } => (ErrorKind::Internal, "Report this defect."),
+        _ => (ErrorKind::Damaged, FSCK),
+    }
+}
+
+/// The message with those of its causes, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// An error of a filesystem, about `object`.
+pub(crate) fn fs_error(object: &str, error: &FsError) -> AppError {
+    match error {
+        FsError::Store(error) => store_error(object, error),
+        FsError::Damaged(_) => AppError::new(ErrorKind::Damaged, object, error.to_string(), FSCK),
+        FsError::NoSuchVolume => {
+            AppError::new(ErrorKind::NotFound, object, error.to_string(), LIST)
+        }
+        FsError::ShutDown => AppError::new(
+            ErrorKind::Unavailable,
+            object,
+            error.to_string(),
+            "Mount the filesystem again: `tintype fs mount`.",
+        ),
+        FsError::Refused(code) => {
+            let system = std::io::Error::from_raw_os_error(*code);
+            AppError::new(ErrorKind::Unavailable, object, system.to_string(), FSCK)
+        }
+    }
+}
+
+/// An error of a mount of `object` at `dir`.
+pub(crate) fn mount_error(object: &str, dir: &Path, error: &MountError) -> AppError {
+    let (kind, remedy) = match error {
+        MountError::BadFolder(_) => (
+            ErrorKind::Invalid,
+            format!("Make {} an empty folder that you may enter.", dir.display()),
+        ),
+        MountError::Busy(_) => (
+            ErrorKind::Busy,
+            format!("Close what uses {} (`fuser -m` shows it), or use --force.", dir.display()),
+        ),
+        MountError::Unsupported(_) => (
+            ErrorKind::Unavailable,
+            "Check that /dev/fuse exists and that the package fuse3 is installed.".to_owned(),
+        ),
+        MountError::System(_) => (
+            ErrorKind::Unavailable,
+            "Look into the log of the server and of the kernel.".to_owned(),
+        ),
+    };
+    AppError::new(kind, object, error.to_string(), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_broken_one() {
+        let io = |code| {
+            StoreError::from(KvError::Io {
+                doing: "write",
+                path: "/x".into(),
+                source: std::io::Error::from_raw_os_error(code),
+            })
+        };
+        assert_eq!(store_error("store", &io(28)).kind, ErrorKind::NoSpace);
+        let broken = store_error("store", &io(5));
+        assert_eq!(broken.kind, ErrorKind::Unavailable);
+        assert!(broken.detail.contains("cannot write the records"), "{broken}");
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = store_error("s", &StoreError::from(KvError::Poisoned));
+        assert_eq!(error.detail.matches("an earlier write").count(), 1, "{error}");
+    }
+}

@@ -1,0 +1,160 @@
+//! Use cases of filesystems: make, list, show, change, delete.
+
+use jiff::Timestamp;
+use tintype_model::{VolumeKind, VolumeMeta, VolumeName};
+use tintype_store::{NewVolume, Volume};
+
+use crate::convert::{fs_error, store_error};
+use crate::error::{AppError, AppResult, ErrorKind};
+use crate::open::App;
+use crate::types::{DeletedInfo, FsCreate, FsInfo, FsUpdate};
+
+impl App {
+    /// Makes a filesystem and mounts it when a folder is given; nothing stays behind when that fails.
+    pub fn fs_create(&self, wish: &FsCreate) -> AppResult<FsInfo> {
+        let _one_change = self.admin.lock();
+        self.refuse_taken(&wish.name)?;
+        let mut meta = VolumeMeta::new(wish.name.clone(), VolumeKind::Filesystem, Timestamp::now());
+        meta.quota = wish.quota;
+        meta.capacity = wish.capacity;
+        meta.compression = wish.compression;
+        let object = format!("filesystem {}", wish.name);
+        let store = self.store();
+        let volume =
+            store.create_volume(NewVolume { meta }).map_err(|e| store_error(&object, &e))?;
+        if let Err(error) = crate::trees::create(&store, volume.id) {
+            drop(store.delete_volume(volume.id, true));
+            return Err(fs_error(&object, &error));
+        }
+        self.mount_new(volume, wish.mount.as_deref())
+    }
+
+    /// Mounts a volume that was just made, or takes it back.
+    pub(crate) fn mount_new(
+        &self,
+        volume: Volume,
+        dir: Option<&std::path::Path>,
+    ) -> AppResult<FsInfo> {
+        let Some(dir) = dir else { return Ok(self.fs_info(&volume)) };
+        if let Err(error) = self.mount_now(&volume, dir) {
+            drop(self.store().delete_volume(volume.id, true));
+            return Err(error);
+        }
+        let volume = self.remember(&volume, Some(dir.to_owned()))?;
+        Ok(self.fs_info(&volume))
+    }
+
+    pub(crate) fn refuse_taken(&self, name: &VolumeName) -> AppResult<()> {
+        if self.store().volume(name.as_str()).is_none() {
+            return Ok(());
+        }
+        Err(AppError::new(
+            ErrorKind::Exists,
+            format!("filesystem {name}"),
+            "exists already",
+            "Choose another name; `tintype fs list` shows those in use.",
+        ))
+    }
+
+    /// All filesystems by name.
+    pub fn fs_list(&self) -> AppResult<Vec<FsInfo>> {
+        let mut volumes = self.store().volumes();
+        volumes.retain(|volume| volume.meta.kind == VolumeKind::Filesystem);
+        volumes.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+        Ok(volumes.iter().map(|volume| self.fs_info(volume)).collect())
+    }
+
+    /// One filesystem.
+    pub fn fs_show(&self, name: &VolumeName) -> AppResult<FsInfo> {
+        Ok(self.fs_info(&self.volume(name)?))
+    }
+
+    /// Changes name, limits or compression.
+    pub fn fs_update(&self, name: &VolumeName, update: &FsUpdate) -> AppResult<FsInfo> {
+        let _one_change = self.admin.lock();
+        let volume = self.volume(name)?;
+        if let Some(new) = update.name.as_ref().filter(|new| *new != name) {
+            self.refuse_taken(new)?;
+        }
+        let object = format!("filesystem {name}");
+        let mut change = |meta: &mut VolumeMeta| apply(update, meta);
+        let store = self.store();
+        let volume =
+            store.update_volume(volume.id, &mut change).map_err(|e| store_error(&object, &e))?;
+        if let Some(mounted) = self.mounted(volume.id) {
+            mounted.tree.refresh_limits();
+        }
+        Ok(self.fs_info(&volume))
+    }
+
+    /// Deletes a filesystem; with `force` also its mount and its snapshots.
+    pub fn fs_delete(&self, name: &VolumeName, force: bool) -> AppResult<DeletedInfo> {
+        let _one_change = self.admin.lock();
+        let volume = self.volume(name)?;
+        let object = format!("filesystem {name}");
+        let snapshots = self.store().snapshots(Some(volume.id));
+        if !force && !snapshots.is_empty() {
+            return Err(has_snapshots(&object, snapshots.len()));
+        }
+        self.refuse_protected(&volume, &snapshots)?;
+        if let Some(mounted) = self.mounted(volume.id).filter(|_| !force) {
+            return Err(AppError::new(
+                ErrorKind::Busy,
+                object,
+                format!("is mounted at {}", mounted.dir.display()),
+                format!("Unmount it first (`tintype fs unmount {name}`), or use --force."),
+            ));
+        }
+        self.unmount_now(volume.id, force)?;
+        self.store().delete_volume(volume.id, force).map_err(|e| store_error(&object, &e))?;
+        self.problems.lock().remove(&volume.id);
+        self.tally.lock().remove_volume(volume.id);
+        let mut deleted = vec![name.to_string()];
+        deleted.extend(snapshots.iter().map(|snapshot| format!("{name}@{}", snapshot.meta.name)));
+        Ok(DeletedInfo { deleted })
+    }
+
+    pub(crate) fn fs_info(&self, volume: &Volume) -> FsInfo {
+        let store = self.store();
+        let usage = store.usage(volume.id);
+        let count = self.tally.lock().volume(volume.id);
+        let meta = &volume.meta;
+        FsInfo {
+            name: meta.name.clone(),
+            id: volume.id.to_string(),
+            created: meta.created,
+            quota: meta.quota,
+            capacity: meta.capacity,
+            compression: meta.compression,
+            mount: meta.mount.clone(),
+            mounted: self.mounted(volume.id).is_some(),
+            snapshots: count.read_only + count.writable,
+            live_bytes: usage.live_bytes,
+            snapshot_bytes: usage.snapshot_bytes,
+        }
+    }
+}
+
+fn apply(update: &FsUpdate, meta: &mut VolumeMeta) {
+    if let Some(name) = &update.name {
+        meta.name = name.clone();
+    }
+    if let Some(quota) = update.quota {
+        meta.quota = quota;
+    }
+    if let Some(capacity) = update.capacity {
+        meta.capacity = capacity;
+    }
+    if let Some(compression) = update.compression {
+        meta.compression = compression;
+    }
+}
+
+fn has_snapshots(object: &str, count: usize) -> AppError {
+    AppError::new(
+        ErrorKind::Busy,
+        object,
+        format!("has {count} snapshots"),
+        "Delete them first, or use --force to delete them with it.",
+    )
+}

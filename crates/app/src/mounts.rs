@@ -1,0 +1,181 @@
+//! What is mounted: making mounts, taking them away, remembering them, flushing them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tintype_model::{VolumeId, VolumeName};
+use tintype_store::Volume;
+
+use crate::convert::{fs_error, mount_error, store_error};
+use crate::error::{AppError, AppResult, ErrorKind};
+use crate::open::App;
+use crate::port::Mount;
+use crate::trees;
+use crate::types::FsInfo;
+
+/// A filesystem that programs see.
+pub(crate) struct Mounted {
+    pub(crate) dir: PathBuf,
+    pub(crate) tree: Arc<tintype_fs::Mounted>,
+    pub(crate) mount: Box<dyn Mount>,
+}
+
+impl App {
+    /// Mounts what was mounted when the store was last used; says what could not be.
+    pub fn mount_remembered(&self) -> Vec<String> {
+        let _one_change = self.admin.lock();
+        let mut problems = Vec::new();
+        for volume in self.store().volumes() {
+            let Some(dir) = volume.meta.mount.clone() else { continue };
+            if let Err(error) = self.mount_now(&volume, &dir) {
+                let text = format!("{error}. {}", error.remedy);
+                self.problems.lock().insert(volume.id, text.clone());
+                problems.push(text);
+            }
+        }
+        problems
+    }
+
+    /// Mounts a filesystem, now and at every start.
+    pub fn fs_mount(&self, name: &VolumeName, dir: &Path) -> AppResult<FsInfo> {
+        let _one_change = self.admin.lock();
+        self.revive()?;
+        let volume = self.volume(name)?;
+        check_dir(dir)?;
+        if let Some(mounted) = self.mounted(volume.id) {
+            if mounted.dir == dir {
+                return Ok(self.fs_info(&volume));
+            }
+            return Err(already(&volume, &mounted.dir));
+        }
+        self.mount_now(&volume, dir)?;
+        let volume = self.remember(&volume, Some(dir.to_owned()))?;
+        Ok(self.fs_info(&volume))
+    }
+
+    /// Unmounts a filesystem, and does not mount it at the next start.
+    pub fn fs_unmount(&self, name: &VolumeName, force: bool) -> AppResult<FsInfo> {
+        let _one_change = self.admin.lock();
+        let volume = self.volume(name)?;
+        self.unmount_now(volume.id, force)?;
+        self.problems.lock().remove(&volume.id);
+        let volume = match self.remember(&volume, None) {
+            // A store that was shut down forgets nothing new; the mount is gone all the same.
+            Err(_) if self.is_shut_down() => volume,
+            other => other?,
+        };
+        Ok(self.fs_info(&volume))
+    }
+
+    pub(crate) fn remember(&self, volume: &Volume, dir: Option<PathBuf>) -> AppResult<Volume> {
+        let object = format!("filesystem {}", volume.meta.name);
+        let mut change = |meta: &mut tintype_model::VolumeMeta| meta.mount.clone_from(&dir);
+        self.store().update_volume(volume.id, &mut change).map_err(|e| store_error(&object, &e))
+    }
+
+    /// The mount of a volume, if it is alive.
+    pub(crate) fn mounted(&self, id: VolumeId) -> Option<Arc<Mounted>> {
+        self.mounts.lock().get(&id).filter(|mounted| mounted.mount.is_alive()).cloned()
+    }
+
+    /// Mounts; the caller holds `admin`.
+    pub(crate) fn mount_now(&self, volume: &Volume, dir: &Path) -> AppResult<()> {
+        let name = &volume.meta.name;
+        let object = format!("filesystem {name}");
+        // Somebody else may have unmounted it: let go of what is left.
+        self.let_go(volume.id)?;
+        self.mounter.repair(dir).map_err(|e| mount_error(&object, dir, &e))?;
+        std::fs::create_dir_all(dir).map_err(|e| AppError::io(dir, "make the mount folder", &e))?;
+        let tree = trees::open(&self.store(), volume.id, self.store_path())
+            .map_err(|e| fs_error(&object, &e))?;
+        let mount = match self.mounter.mount(name, dir, Arc::clone(&tree) as _) {
+            Ok(mount) => mount,
+            Err(error) => {
+                drop(tree.close());
+                return Err(mount_error(&object, dir, &error));
+            }
+        };
+        tree.set_invalidator(mount.invalidate());
+        let mounted = Mounted { dir: dir.to_owned(), tree, mount };
+        self.mounts.lock().insert(volume.id, Arc::new(mounted));
+        self.problems.lock().remove(&volume.id);
+        Ok(())
+    }
+
+    fn let_go(&self, id: VolumeId) -> AppResult<()> {
+        let left = self.mounts.lock().remove(&id);
+        left.map_or(Ok(()), |left| left.tree.close().map_err(|e| fs_error("filesystem", &e)))
+    }
+
+    /// Unmounts if mounted; the caller holds `admin`.
+    pub(crate) fn unmount_now(&self, id: VolumeId, force: bool) -> AppResult<()> {
+        let found = self.mounts.lock().get(&id).cloned();
+        let Some(mounted) = found else { return Ok(()) };
+        let object = format!("mount {}", mounted.dir.display());
+        mounted.mount.unmount(force).map_err(|e| mount_error(&object, &mounted.dir, &e))?;
+        self.mounts.lock().remove(&id);
+        match mounted.tree.close() {
+            Err(_) if self.is_shut_down() => Ok(()),
+            other => other.map_err(|e| fs_error(&object, &e)),
+        }
+    }
+
+    /// Unmounts everything, by force where programs do not let go.
+    pub(crate) fn unmount_all(&self) {
+        let ids: Vec<VolumeId> = self.mounts.lock().keys().copied().collect();
+        for id in ids {
+            if let Err(error) = self.unmount_now(id, true) {
+                tracing::error!(%error, "cannot unmount");
+            }
+        }
+    }
+
+    /// Brings what programs wrote to the tree, if the volume is mounted.
+    pub(crate) fn flush(&self, volume: &Volume) -> AppResult<()> {
+        let Some(mounted) = self.mounted(volume.id) else { return Ok(()) };
+        let object = format!("filesystem {}", volume.meta.name);
+        mounted.mount.flush().map_err(|e| mount_error(&object, &mounted.dir, &e))
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.store().check().is_err()
+    }
+
+    /// After a shutdown request of a program, mounting means opening the store anew. Other mounts come back too.
+    fn revive(&self) -> AppResult<()> {
+        if !self.is_shut_down() {
+            return Ok(());
+        }
+        let others: Vec<(VolumeId, PathBuf)> =
+            self.mounts.lock().iter().map(|(id, mounted)| (*id, mounted.dir.clone())).collect();
+        self.unmount_all();
+        self.reopen()?;
+        for (id, dir) in others {
+            let volume = self.store().volumes().into_iter().find(|volume| volume.id == id);
+            if let Some(volume) = volume {
+                self.mount_now(&volume, &dir)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_dir(dir: &Path) -> AppResult<()> {
+    if dir.is_absolute() {
+        return Ok(());
+    }
+    Err(AppError::invalid(
+        format!("mount folder {}", dir.display()),
+        "is not an absolute path",
+        "Write the path from the root on.",
+    ))
+}
+
+fn already(volume: &Volume, dir: &Path) -> AppError {
+    AppError::new(
+        ErrorKind::Busy,
+        format!("filesystem {}", volume.meta.name),
+        format!("is mounted at {} already", dir.display()),
+        format!("Unmount it there first: `tintype fs unmount {}`.", volume.meta.name),
+    )
+}

@@ -1,0 +1,162 @@
+//! Opening and closing a store, and what all use cases share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::{Mutex, RwLock};
+use tintype_kv::FjallKv;
+use tintype_model::{SnapshotLimits, SnapshotRef, VolumeId, VolumeName};
+use tintype_segments::{FolderFiles, Segments};
+use tintype_store::{Snapshot, Store, StoreOptions, Volume};
+
+use crate::convert::store_error;
+use crate::error::{AppError, AppResult};
+use crate::folder::{Holder, StoreFolder};
+use crate::mounts::Mounted;
+use crate::port::Mounter;
+use crate::tally::Tally;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct AppOptions {
+    /// The folder of the store.
+    pub store: PathBuf,
+    /// Make a store when there is none.
+    pub create: bool,
+    /// Replaces the limits that the store remembers.
+    pub snapshot_limits: Option<SnapshotLimits>,
+    /// Who asks when a request does not say.
+    pub user: String,
+}
+
+/// The one facade. Every method may be called from many threads; all of them block.
+pub struct App {
+    store: RwLock<Arc<Store>>,
+    pub(crate) folder: Mutex<StoreFolder>,
+    path: PathBuf,
+    pub(crate) mounter: Arc<dyn Mounter>,
+    /// What is mounted. Locked briefly: never while the kernel or the store is asked.
+    pub(crate) mounts: Mutex<BTreeMap<VolumeId, Arc<Mounted>>>,
+    /// Why a filesystem that should be mounted is not.
+    pub(crate) problems: Mutex<BTreeMap<VolumeId, String>>,
+    /// Held while names, volumes or mounts change: one such change at a time.
+    pub(crate) admin: Mutex<()>,
+    /// Numbers of snapshots; changed under `admin`.
+    pub(crate) tally: Mutex<Tally>,
+    pub(crate) addresses: Mutex<Vec<String>>,
+    pub(crate) started: Timestamp,
+    pub(crate) user: String,
+    pub(crate) host: String,
+}
+
+impl App {
+    /// Opens the store. Nothing is mounted yet: see [`App::mount_remembered`].
+    pub fn open(options: AppOptions, mounter: Arc<dyn Mounter>) -> AppResult<Arc<Self>> {
+        let now = Timestamp::now();
+        let mut folder = StoreFolder::open(&options.store, options.create, now)?;
+        let host = host_name();
+        let pid = std::process::id();
+        folder.announce(&Holder { pid, host: host.clone(), ..Holder::default() })?;
+        if let Some(limits) = options.snapshot_limits {
+            folder.change_settings(|settings| settings.snapshot_limits = limits)?;
+        }
+        let path = folder.path().to_owned();
+        let store = open_store(&path)?;
+        let tally = Mutex::new(Tally::of(&store));
+        Ok(Arc::new(Self {
+            store: RwLock::new(store),
+            folder: Mutex::new(folder),
+            path,
+            mounter,
+            mounts: Mutex::default(),
+            problems: Mutex::default(),
+            admin: Mutex::default(),
+            tally,
+            addresses: Mutex::default(),
+            started: now,
+            user: options.user,
+            host,
+        }))
+    }
+
+    /// The folder of the store.
+    pub fn store_path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tells others where this server listens.
+    pub fn announce(&self, addresses: Vec<String>) -> AppResult<()> {
+        *self.addresses.lock() = addresses;
+        self.write_holder(false)
+    }
+
+    fn write_holder(&self, stopping: bool) -> AppResult<()> {
+        let addresses = self.addresses.lock().clone();
+        let (pid, host) = (std::process::id(), self.host.clone());
+        self.folder.lock().announce(&Holder { pid, host, addresses, stopping })
+    }
+
+    /// Flushes and unmounts everything, makes it durable, and closes the store.
+    pub fn close(&self) -> AppResult<()> {
+        let _one_change = self.admin.lock();
+        let said = self.write_holder(true);
+        self.unmount_all();
+        self.store().close().map_err(|e| store_error(&self.store_object(), &e))?;
+        said
+    }
+
+    pub(crate) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store.read())
+    }
+
+    pub(crate) fn store_object(&self) -> String {
+        format!("store {}", self.path.display())
+    }
+
+    /// Closes the store and opens it again: after a shutdown request of a program, or a failed write.
+    /// Nothing may be mounted. The caller holds `admin`.
+    pub(crate) fn reopen(&self) -> AppResult<()> {
+        let mut place = self.store.write();
+        // What could not be written stays unwritten; that is known already.
+        drop(place.close());
+        *place = open_store(&self.path)?;
+        *self.tally.lock() = Tally::of(&place);
+        Ok(())
+    }
+
+    pub(crate) fn volume(&self, name: &VolumeName) -> AppResult<Volume> {
+        let found = self.store().volume(name.as_str());
+        found.ok_or_else(|| AppError::no_filesystem(name.as_str()))
+    }
+
+    pub(crate) fn snapshot(&self, name: &SnapshotRef) -> AppResult<(Volume, Arc<Snapshot>)> {
+        let volume = self.volume(&name.volume)?;
+        let found = self.store().snapshot(volume.id, name.snapshot.as_str());
+        let missing = || AppError::no_snapshot(name.volume.as_str(), name.snapshot.as_str());
+        Ok((volume, found.ok_or_else(missing)?))
+    }
+}
+
+fn open_store(path: &Path) -> AppResult<Arc<Store>> {
+    let object = format!("store {}", path.display());
+    let (kv_dir, data_dir) = (path.join("kv"), path.join("segments"));
+    for dir in [&kv_dir, &data_dir] {
+        std::fs::create_dir_all(dir).map_err(|e| AppError::io(dir, "make the folder", &e))?;
+    }
+    let kv = FjallKv::open(&kv_dir, tintype_kv::Options::default())
+        .map_err(|e| store_error(&object, &e.into()))?;
+    let files = FolderFiles::open(&data_dir)
+        .map_err(|e| AppError::io(&data_dir, "open the data segments", &e))?;
+    let segments = Segments::open(Arc::new(files), tintype_segments::Options::default())
+        .map_err(|e| store_error(&object, &e.into()))?;
+    Store::open(Arc::new(kv), Arc::new(segments), StoreOptions::default())
+        .map_err(|e| store_error(&object, &e))
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}

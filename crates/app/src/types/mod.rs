@@ -1,0 +1,28 @@
+//! What goes into the use cases and what comes out: plain records, also the wire form of the
+//! native API. `docs/cli.md` describes them field by field; a test holds the two together.
+
+pub mod diff;
+pub mod filesystem;
+pub mod report;
+pub mod request;
+pub mod snapshot;
+
+pub use diff::{Diff, DiffChange, DiffEntry, DiffObject, DiffRange};
+pub use filesystem::{FsCreate, FsInfo, FsUpdate};
+pub use report::{FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo};
+pub use request::{
+    CloneRequest, DeletedInfo, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
+    ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest,
+};
+pub use snapshot::{DeleteWish, SnapshotCreate, SnapshotInfo, SnapshotUpdate, SpaceInfo};
+
+use serde::{Deserialize, Deserializer};
+
+/// Tells "absent" from "null" in a change: for fields of type `Option<Option<T>>`.
+pub(crate) fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,95 @@
+//! State of the server and results of checks as the edges see them.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tintype_model::VolumeName;
+
+/// A mounted filesystem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountInfo {
+    /// Its name.
+    pub filesystem: VolumeName,
+    /// Where.
+    pub dir: PathBuf,
+    /// How the kernel reaches us: `dev-fuse` or `io-uring`.
+    pub transport: String,
+}
+
+/// A job in the background.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobInfo {
+    /// `reclaim`, `clean`, `scrub`, ...
+    pub name: String,
+    /// Units done.
+    pub done: u64,
+    /// Units in all, as far as known.
+    pub total: u64,
+}
+
+/// How the server and its store are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusInfo {
+    /// Version of the server.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Since when it runs.
+    pub started: Timestamp,
+    /// The folder of the store.
+    pub store: PathBuf,
+    /// Where it listens: paths of sockets and TCP addresses.
+    pub addresses: Vec<String>,
+    /// `ok`, or why the store accepts no more changes.
+    pub health: String,
+    /// Number of filesystems.
+    pub filesystems: u64,
+    /// Number of snapshots.
+    pub snapshots: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// Bytes on disk that cleaning can still win back.
+    pub dead_bytes: u64,
+    /// Bytes written to mounts and not yet durable.
+    pub dirty_bytes: u64,
+    /// What is mounted.
+    pub mounts: Vec<MountInfo>,
+    /// What runs in the background.
+    pub jobs: Vec<JobInfo>,
+    /// Filesystems that should be mounted and are not, with the reason.
+    pub problems: Vec<String>,
+}
+
+/// Something that a check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FsckFinding {
+    /// What it is about.
+    pub object: String,
+    /// What is wrong.
+    pub problem: String,
+    /// Was it repaired?
+    pub repaired: bool,
+}
+
+/// The result of `fsck`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FsckInfo {
+    /// Nothing is wrong, or everything was repaired.
+    pub clean: bool,
+    /// What was checked, in numbers.
+    pub checked: std::collections::BTreeMap<String, u64>,
+    /// What was found.
+    pub findings: Vec<FsckFinding>,
+}
+
+/// The result of `scrub`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScrubInfo {
+    /// Nothing is damaged.
+    pub clean: bool,
+    /// Bytes read and verified.
+    pub bytes: u64,
+    /// What is damaged.
+    pub findings: Vec<FsckFinding>,
+}

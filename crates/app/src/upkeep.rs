@@ -1,0 +1,86 @@
+//! Use cases that keep a store well: sync, status, fsck, scrub.
+
+use tintype_model::VolumeName;
+use tintype_store::StoreStatus;
+
+use crate::convert::store_error;
+use crate::error::AppResult;
+use crate::open::App;
+use crate::types::{FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo, SyncInfo};
+
+impl App {
+    /// Makes everything durable that programs wrote before the call, in one filesystem or in all.
+    pub fn sync(&self, only: Option<&VolumeName>) -> AppResult<SyncInfo> {
+        let volumes = match only {
+            Some(name) => vec![self.volume(name)?],
+            None => self.store().volumes(),
+        };
+        for volume in &volumes {
+            self.flush(volume)?;
+        }
+        self.store().sync().map_err(|e| store_error(&self.store_object(), &e))?;
+        Ok(SyncInfo { synced: volumes.into_iter().map(|volume| volume.meta.name).collect() })
+    }
+
+    /// How the server and its store are.
+    pub fn status(&self) -> AppResult<StatusInfo> {
+        let store = self.store();
+        let status = store.status().map_err(|e| store_error(&self.store_object(), &e))?;
+        let (read_only, writable) = self.tally.lock().total();
+        Ok(StatusInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.started,
+            store: self.store_path().to_owned(),
+            addresses: self.addresses.lock().clone(),
+            health: status.stopped.clone().unwrap_or_else(|| "ok".to_owned()),
+            filesystems: store.volumes().len() as u64,
+            snapshots: read_only + writable,
+            disk_bytes: status.record_bytes + status.segment_bytes,
+            dead_bytes: status.segment_bytes.saturating_sub(status.segment_live_bytes),
+            dirty_bytes: status.unwritten_bytes as u64,
+            mounts: self.mount_infos(),
+            jobs: jobs(&status),
+            problems: self.problems.lock().values().cloned().collect(),
+        })
+    }
+
+    fn mount_infos(&self) -> Vec<MountInfo> {
+        let store = self.store();
+        let mounts = self.mounts.lock();
+        let alive = mounts.iter().filter(|(_, mounted)| mounted.mount.is_alive());
+        let info = |(id, mounted): (&_, &std::sync::Arc<crate::mounts::Mounted>)| {
+            Some(MountInfo {
+                filesystem: store.volume_by_id(*id)?.meta.name,
+                dir: mounted.dir.clone(),
+                transport: mounted.mount.transport(),
+            })
+        };
+        alive.filter_map(info).collect()
+    }
+
+    /// Checks the whole store, and repairs it if asked to.
+    pub fn fsck(&self, repair: bool) -> AppResult<FsckInfo> {
+        crate::trees::fsck(&self.store(), repair).map_err(|e| store_error(&self.store_object(), &e))
+    }
+
+    /// Reads all data and verifies all checksums.
+    pub fn scrub(&self) -> AppResult<ScrubInfo> {
+        crate::trees::scrub(&self.store()).map_err(|e| store_error(&self.store_object(), &e))
+    }
+}
+
+/// What is going on. A job that has nothing to do is not listed.
+fn jobs(status: &StoreStatus) -> Vec<JobInfo> {
+    let progress = &status.progress;
+    let mut jobs = Vec::new();
+    if status.reclaim_due > 0 {
+        let done = progress.reclaim_steps;
+        let total = done + status.reclaim_due as u64;
+        jobs.push(JobInfo { name: "reclaim".to_owned(), done, total });
+    }
+    if progress.scrub_running {
+        jobs.push(JobInfo { name: "scrub".to_owned(), done: progress.scrubbed_extents, total: 0 });
+    }
+    jobs
+}

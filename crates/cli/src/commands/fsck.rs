@@ -1,0 +1,74 @@
+//! `tintype fsck`: checks a store, through the server that holds it or alone.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tintype_app::types::{FsckFinding, FsckInfo, FsckRequest};
+use tintype_app::{App, AppOptions, AppResult, NoMounter};
+
+use crate::client::parse;
+use crate::error::CliResult;
+use crate::options::Global;
+use crate::{output, paths};
+
+/// Options of `fsck`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Repair what can be repaired
+    #[arg(long)]
+    repair: bool,
+    /// Check the store in this folder, that no server holds, instead of asking the server
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+/// Checks; exit status 1 when something is wrong and was not repaired.
+pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
+    let repair = args.repair;
+    let info: FsckInfo = match &args.store {
+        Some(store) => offline(store, |app| app.fsck(repair))?,
+        None => parse(&global.client()?.post("/fsck", &FsckRequest { repair })?)?,
+    };
+    if global.json {
+        output::json(&info)?;
+    } else {
+        print(&info)?;
+    }
+    Ok(if info.clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Opens a store in this process for one piece of work.
+pub fn offline<T>(
+    store: &std::path::Path,
+    work: impl FnOnce(&App) -> AppResult<T>,
+) -> CliResult<T> {
+    let options = AppOptions {
+        store: paths::to_server(store)?,
+        create: false,
+        snapshot_limits: None,
+        user: paths::user_name(),
+    };
+    let app = App::open(options, Arc::new(NoMounter))?;
+    let result = work(&app);
+    app.close()?;
+    Ok(result?)
+}
+
+/// Lines for findings.
+pub fn print_findings(findings: &[FsckFinding]) -> CliResult<()> {
+    for finding in findings {
+        let end = if finding.repaired { " (repaired)" } else { "" };
+        let text = format!("{}: {}{end}", finding.object, finding.problem);
+        output::line(&output::printable(&text))?;
+    }
+    Ok(())
+}
+
+fn print(info: &FsckInfo) -> CliResult<()> {
+    print_findings(&info.findings)?;
+    let counts: Vec<String> =
+        info.checked.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    let verdict = if info.clean { "the store is consistent" } else { "the store is damaged" };
+    output::line(&format!("{verdict}; checked {}", counts.join(", ")))
+}

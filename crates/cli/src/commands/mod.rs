@@ -1,0 +1,140 @@
+//! The commands: what the command line looks like, and which file does the work.
+
+mod completions;
+mod demo;
+mod down;
+mod fs;
+mod fsck;
+mod man;
+mod scrub;
+mod snapshot;
+mod status;
+mod sync;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::client::parse;
+use crate::error::CliResult;
+use crate::options::Global;
+use crate::output;
+
+/// Keep every moment of your filesystems
+///
+/// Tintype gives you filesystems with instant snapshots: look into, compare, clone and restore any moment.
+/// Start with `tintype demo`, or with `tintype up` and `tintype fs create home --mount DIR`.
+#[derive(Parser, Debug)]
+#[command(name = "tintype", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the server in the foreground
+    Up(up::Args),
+    /// Stop the server: flush, unmount, close
+    Down,
+    /// Show how the server and its store are
+    Status,
+    /// Make, show, change, mount and delete filesystems
+    #[command(subcommand)]
+    Fs(fs::Command),
+    /// Make, list, compare, restore, clone and delete snapshots
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
+    /// Make everything written so far durable now
+    Sync(sync::Args),
+    /// Check the whole store, and repair it if asked to
+    Fsck(fsck::Args),
+    /// Read all data and verify all checksums
+    Scrub(scrub::Args),
+    /// Play the main job on a temporary store, with real files
+    Demo,
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Write the manual pages into a folder
+    Man(man::Args),
+}
+
+/// Runs the command that was asked for.
+pub fn run(cli: Cli) -> CliResult<ExitCode> {
+    let global = &cli.global;
+    let done = |()| ExitCode::SUCCESS;
+    match cli.command {
+        Command::Up(args) => up::run(global, args).map(done),
+        Command::Down => down::run(global).map(done),
+        Command::Status => status::run(global).map(done),
+        Command::Fs(command) => fs::run(global, command).map(done),
+        Command::Snapshot(command) => snapshot::run(global, command).map(done),
+        Command::Sync(args) => sync::run(global, args).map(done),
+        Command::Fsck(args) => fsck::run(global, &args),
+        Command::Scrub(args) => scrub::run(global, &args),
+        Command::Demo => demo::run(global).map(done),
+        Command::Completions(args) => completions::run(global, &args).map(done),
+        Command::Man(args) => man::run(global, &args).map(done),
+    }
+}
+
+/// Prints an answer: as it came, or as `human` tells it.
+fn show<T: DeserializeOwned>(
+    global: &Global,
+    body: &Bytes,
+    human: impl FnOnce(T) -> CliResult<()>,
+) -> CliResult<()> {
+    if global.json { output::raw_json(body) } else { human(parse(body)?) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_lines_of_the_manual_are_understood() {
+        for line in [
+            "up --store d --listen 127.0.0.1:0 --socket s",
+            "fs create home --quota 10G --capacity 1.5TiB --compression zstd:7 --mount d",
+            "fs set home --quota none --json",
+            "snapshot create home@a --writable --source home@b --access-point x --tag a,b --tag c \
+             --label l --description d --delete-after 30d",
+            "snapshot list home --tag a --after 2026-01-01 --before 1d",
+            "snapshot update home@a --writable --delete-never",
+            "snapshot delete home@a home@b",
+            "snapshot restore home@a --keep b",
+            "snapshot diff home@a home --ranges",
+            "snapshot space home@a home@b --json",
+            "fsck --repair --store d",
+        ] {
+            let words = std::iter::once("tintype").chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn contradictions_and_bad_names_are_usage_errors() {
+        for line in [
+            "snapshot create home",
+            "snapshot create home@a --delete-never --delete-after 1d",
+            "fs create a/b",
+            "fs create a --quota much",
+            "snapshot delete",
+        ] {
+            let words = std::iter::once("tintype").chain(line.split_whitespace());
+            let error = Cli::try_parse_from(words).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `tintype snapshot diff A B`.
+
+use tintype_app::types::{Diff, DiffChange, DiffEntry, DiffObject};
+use tintype_model::MomentName;
+
+use crate::client::escape;
+use crate::commands::show;
+use crate::error::CliResult;
+use crate::options::Global;
+use crate::output::{self, printable};
+
+/// Options of `snapshot diff`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// From this moment: FS@NAME, or FS for now
+    #[arg(value_name = "A")]
+    from: MomentName,
+    /// To this moment
+    #[arg(value_name = "B")]
+    to: MomentName,
+    /// Also show the changed ranges of files, in units of 4 KiB
+    #[arg(long)]
+    ranges: bool,
+}
+
+/// Shows what differs.
+pub fn run(global: &Global, args: &Args) -> CliResult<()> {
+    let (from, to) = (escape(&args.from.to_string()), escape(&args.to.to_string()));
+    let ranges = if args.ranges { "&ranges=true" } else { "" };
+    let body = global.client()?.get(&format!("/diff?from={from}&to={to}{ranges}"))?;
+    show(global, &body, |diff: Diff| {
+        output::print(diff.entries.iter().map(line).collect::<String>().as_bytes())
+    })
+}
+
+/// `+ /new`, `- /gone`, `M /changed`, `a /attributes`, `R /old -> /new`; folders end with a slash.
+pub fn line(entry: &DiffEntry) -> String {
+    let sign = match entry.change {
+        DiffChange::Added => '+',
+        DiffChange::Deleted => '-',
+        DiffChange::Modified => 'M',
+        DiffChange::Attributes => 'a',
+        DiffChange::Renamed => 'R',
+    };
+    let slash = if entry.object == DiffObject::Dir { "/" } else { "" };
+    let old = entry.old_path.as_ref().map_or_else(String::new, |old| format!("{old}{slash} -> "));
+    let mut text = printable(&format!("{sign} {old}{}{slash}", entry.path));
+    text.push('\n');
+    for range in entry.ranges.iter().flatten() {
+        text.push_str(&format!("    {} + {}\n", range.offset, range.length));
+    }
+    text
+}

@@ -1,0 +1,54 @@
+//! `tintype status`.
+
+use tintype_app::types::{JobInfo, StatusInfo};
+use tintype_model::ByteSize;
+
+use super::show;
+use crate::error::CliResult;
+use crate::options::Global;
+use crate::output::{self, facts};
+
+/// Shows how the server and its store are.
+pub fn run(global: &Global) -> CliResult<()> {
+    let body = global.client()?.get("/status")?;
+    show(global, &body, print)
+}
+
+fn print(status: StatusInfo) -> CliResult<()> {
+    facts(&[
+        (
+            "server",
+            format!("{} (process {}), since {:.0}", status.version, status.pid, status.started),
+        ),
+        ("store", status.store.display().to_string()),
+        ("listens on", status.addresses.join(", ")),
+        ("health", status.health.clone()),
+        ("holds", format!("{} filesystems, {} snapshots", status.filesystems, status.snapshots)),
+        (
+            "on disk",
+            format!("{}, of it dead {}", ByteSize(status.disk_bytes), ByteSize(status.dead_bytes)),
+        ),
+        ("not yet durable", ByteSize(status.dirty_bytes).to_string()),
+    ])?;
+    for mount in &status.mounts {
+        let (dir, how) = (mount.dir.display(), &mount.transport);
+        output::line(&output::printable(&format!(
+            "mounted: {} at {dir} ({how})",
+            mount.filesystem
+        )))?;
+    }
+    for job in &status.jobs {
+        output::line(&job_line(job))?;
+    }
+    for problem in &status.problems {
+        output::line(&output::printable(&format!("problem: {problem}")))?;
+    }
+    Ok(())
+}
+
+fn job_line(job: &JobInfo) -> String {
+    match job.total {
+        0 => format!("job: {}, {} done", job.name, job.done),
+        total => format!("job: {}, {} of {total}", job.name, job.done),
+    }
+}

@@ -1,0 +1,139 @@
+//! `tintype up`: the server in the foreground.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use tintype_app::AppOptions;
+use tintype_model::SnapshotLimits;
+use tintype_server::{FuseMounter, Ready, ServeOptions, TransportChoice, parse_listen, serve};
+
+use crate::error::{CliError, CliResult};
+use crate::options::Global;
+use crate::{output, paths};
+
+/// Options of `up`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Folder of the store; made when it is not there [default: tintype/store in the user's data folder]
+    #[arg(long, value_name = "DIR", env = "TINTYPE_STORE")]
+    store: Option<PathBuf>,
+    /// Also listen on this loopback address; port 0 takes any free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// How the kernel reaches the server
+    #[arg(long, value_name = "WHICH", default_value = "auto", env = "TINTYPE_TRANSPORT")]
+    transport: Transport,
+    /// Accept at most TOTAL snapshots, writable ones counting once, and WEIGHTED, writable ones counting twice;
+    /// "off" for no limit. Kept in the store
+    #[arg(long, value_name = "TOTAL,WEIGHTED|off", value_parser = parse_limits)]
+    snapshot_limits: Option<SnapshotLimits>,
+}
+
+/// How the kernel reaches the server.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Transport {
+    /// io_uring where the kernel offers it, else /dev/fuse
+    Auto,
+    /// /dev/fuse
+    Dev,
+    /// io_uring, or fail
+    Uring,
+}
+
+impl From<Transport> for TransportChoice {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Auto => Self::Auto,
+            Transport::Dev => Self::Dev,
+            Transport::Uring => Self::Uring,
+        }
+    }
+}
+
+fn parse_limits(text: &str) -> Result<SnapshotLimits, String> {
+    if text == "off" {
+        return Ok(SnapshotLimits::NONE);
+    }
+    let pair = text.split_once(',').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    pair.map(|(total, weighted)| SnapshotLimits { total, weighted })
+        .ok_or_else(|| "write two numbers, for example 24576,28672, or off".to_owned())
+}
+
+/// What `up --json` prints when it is ready.
+#[derive(Debug, Serialize)]
+struct ReadyLine {
+    ready: bool,
+    pid: u32,
+    store: PathBuf,
+    socket: PathBuf,
+    listen: Option<String>,
+    problems: Vec<String>,
+}
+
+/// Runs until a signal or `tintype down`.
+pub fn run(global: &Global, args: Args) -> CliResult<()> {
+    start_log();
+    let socket = global.socket();
+    paths::check_socket_owner(&socket)?;
+    let store = args.store.map_or_else(paths::default_store, Ok)?;
+    let options = ServeOptions {
+        app: AppOptions {
+            store: paths::to_server(&store)?,
+            create: true,
+            snapshot_limits: args.snapshot_limits,
+            user: paths::user_name(),
+        },
+        socket: paths::to_server(&socket)?,
+        listen: args.listen.as_deref().map(parse_listen).transpose()?,
+    };
+    let mounter = Arc::new(FuseMounter::new(args.transport.into()));
+    let json = global.json;
+    let mut printed = Ok(());
+    serve(options, mounter, |ready| printed = announce(ready, json)).map_err(CliError::from)?;
+    printed
+}
+
+fn announce(ready: &Ready, json: bool) -> CliResult<()> {
+    let listen = ready.listen.map(|address| format!("http://{address}"));
+    for problem in &ready.problems {
+        CliError::failure(problem.as_str(), "").report();
+    }
+    if json {
+        return output::json(&ReadyLine {
+            ready: true,
+            pid: std::process::id(),
+            store: ready.store.clone(),
+            socket: ready.socket.clone(),
+            listen,
+            problems: ready.problems.clone(),
+        });
+    }
+    let also = listen.map_or_else(String::new, |address| format!(", {address}"));
+    output::line(&format!(
+        "ready: socket {}{also}, store {}",
+        ready.socket.display(),
+        ready.store.display()
+    ))
+}
+
+/// Warnings and errors go to standard error; `TINTYPE_LOG` says otherwise.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TINTYPE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    drop(log.try_init());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read() {
+        assert_eq!(parse_limits("off").unwrap(), SnapshotLimits::NONE);
+        assert_eq!(parse_limits("24576,28672").unwrap(), SnapshotLimits::default());
+        assert!(parse_limits("5").is_err());
+    }
+}

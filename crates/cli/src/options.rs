@@ -1,0 +1,107 @@
+//! Options that several commands share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::{Timestamp, tz::TimeZone};
+use tintype_app::types::DeleteWish;
+use tintype_model::{ByteSize, Span, Tags, filter::parse_time};
+
+use crate::client::Client;
+use crate::error::{CliError, CliResult};
+use crate::paths;
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Socket of the server [default: tintype/socket in the user's runtime folder]
+    #[arg(long, global = true, value_name = "PATH", env = "TINTYPE_SOCKET")]
+    pub socket: Option<PathBuf>,
+}
+
+impl Global {
+    /// The socket to use.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(paths::default_socket)
+    }
+
+    /// The way to the server.
+    pub fn client(&self) -> CliResult<Client> {
+        let socket = self.socket();
+        paths::check_socket_owner(&socket)?;
+        Ok(Client::new(socket))
+    }
+}
+
+/// `SIZE` or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit(pub Option<u64>);
+
+/// Reads `SIZE` or `none`.
+pub fn parse_limit(text: &str) -> Result<Limit, tintype_model::ModelError> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    text.parse::<ByteSize>().map(|size| Limit(Some(size.0)))
+}
+
+/// How a snapshot is to be protected.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DeleteOptions {
+    /// Protect it until the rule is changed
+    #[arg(long, conflicts_with = "delete_after")]
+    pub delete_never: bool,
+    /// Protect it for this long, or until this time
+    #[arg(long, value_name = "30d|TIME")]
+    pub delete_after: Option<String>,
+}
+
+impl DeleteOptions {
+    /// The wish, if there is one.
+    pub fn wish(&self) -> CliResult<Option<DeleteWish>> {
+        match &self.delete_after {
+            None => Ok(self.delete_never.then_some(DeleteWish::Never)),
+            Some(text) => match text.parse::<Span>() {
+                Ok(span) => Ok(Some(DeleteWish::AfterSpan(span))),
+                // An age makes no sense here, so a time it must be.
+                Err(_) => time("--delete-after", text).map(|t| Some(DeleteWish::After(t))),
+            },
+        }
+    }
+}
+
+/// Reads a time that an option carries; ages count back from now.
+pub fn time(option: &str, text: &str) -> CliResult<Timestamp> {
+    parse_time(text, Timestamp::now(), &TimeZone::system())
+        .map_err(|error| CliError::usage(format!("{option}: {error}"), ""))
+}
+
+/// All lists of a repeated option in one set.
+pub fn union(lists: &[Tags]) -> Tags {
+    Tags::union(lists)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_can_be_taken_away() {
+        assert_eq!(parse_limit("none").unwrap(), Limit(None));
+        assert_eq!(parse_limit("4K").unwrap(), Limit(Some(4096)));
+        assert!(parse_limit("much").is_err());
+    }
+
+    #[test]
+    fn protection_is_a_span_or_a_time() {
+        let wish = |text: &str| {
+            DeleteOptions { delete_never: false, delete_after: Some(text.into()) }.wish()
+        };
+        assert!(matches!(wish("30d"), Ok(Some(DeleteWish::AfterSpan(_)))));
+        assert!(matches!(wish("2030-01-01T00:00:00Z"), Ok(Some(DeleteWish::After(_)))));
+        assert_eq!(wish("soon").unwrap_err().status, 2);
+    }
+}

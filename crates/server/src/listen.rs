@@ -1,0 +1,104 @@
+//! Sockets: the Unix socket with mode 0600, and the TCP address on loopback.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use tintype_app::{AppError, AppResult, ErrorKind};
+
+/// Longest path that fits into a socket address.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// Reads `ADDR:PORT` and refuses what other machines could reach.
+pub fn parse_listen(text: &str) -> AppResult<SocketAddr> {
+    let object = format!("address {text}");
+    let address: SocketAddr = text.parse().map_err(|_| {
+        AppError::invalid(&object, "is not ADDR:PORT", "Write for example 127.0.0.1:8400.")
+    })?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(AppError::invalid(
+        object,
+        "can be reached from other machines, and this server knows no users yet",
+        "Listen on 127.0.0.1 or [::1], and use an SSH tunnel from other machines.",
+    ))
+}
+
+/// Listens on `path`, replacing the socket of a server that is gone.
+///
+/// The socket is made in a folder that only we can enter, gets its mode there and is then moved into place: at no
+/// moment can others connect.
+pub fn bind_unix(path: &Path) -> AppResult<UnixListener> {
+    if path.as_os_str().len() > SOCKET_PATH_MAX - 12 {
+        return Err(AppError::invalid(
+            format!("socket {}", path.display()),
+            "has a path that is too long for a socket",
+            "Choose a path of at most 95 bytes with --socket.",
+        ));
+    }
+    make_parent(path)?;
+    if UnixStream::connect(path).is_ok() {
+        return Err(AppError::new(
+            ErrorKind::Busy,
+            format!("socket {}", path.display()),
+            "another server listens on it",
+            "Choose another one with --socket, or stop that server with `tintype down`.",
+        ));
+    }
+    bind_private(path).map_err(|e| AppError::io(path, "make the socket", &e))
+}
+
+fn make_parent(path: &Path) -> AppResult<()> {
+    let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
+    made.map_err(|e| AppError::io(parent, "make the folder of the socket", &e))
+}
+
+fn bind_private(path: &Path) -> std::io::Result<UnixListener> {
+    let mut private = path.as_os_str().to_owned();
+    private.push(".new");
+    let private = Path::new(&private);
+    fs::remove_dir_all(private).or_else(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Ok(()),
+        _ => Err(e),
+    })?;
+    fs::DirBuilder::new().mode(0o700).create(private)?;
+    let inner = private.join("s");
+    let listener = UnixListener::bind(&inner)?;
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&inner, path)?;
+    fs::remove_dir(private)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_listened_on() {
+        assert!(parse_listen("127.0.0.1:0").is_ok());
+        assert!(parse_listen("[::1]:8400").is_ok());
+        let error = parse_listen("0.0.0.0:8400").unwrap_err();
+        assert!(error.detail.contains("other machines"));
+        assert!(parse_listen("localhost").is_err());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/socket");
+        drop(bind_unix(&path).unwrap());
+        let live = bind_unix(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(bind_unix(&path).unwrap_err().kind, ErrorKind::Busy);
+        drop(live);
+    }
+}
