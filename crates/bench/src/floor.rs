@@ -5,6 +5,7 @@
 //! one lock. It is not a model of correct behaviour.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -33,19 +34,24 @@ struct Tree {
 }
 
 /// A filesystem in memory.
-pub struct Floor(Mutex<Tree>);
+pub struct Floor(Mutex<Tree>, OnceLock<Box<dyn Fn() + Send + Sync>>);
 
 impl Default for Floor {
     fn default() -> Self {
         let root = Inode { attr: attr(1, libc::S_IFDIR | 0o755, &Caller::default()), ..Inode::default() };
         let inodes = HashMap::from([(ROOT, root)]);
-        Self(Mutex::new(Tree { inodes, next: 16, ioctls: Vec::new() }))
+        Self(Mutex::new(Tree { inodes, next: 16, ioctls: Vec::new() }), OnceLock::new())
     }
 }
 
+#[allow(dead_code)] // the transport tests use these
 impl Floor {
+    /// Runs `hook` inside every ioctl from now on; the first hook stays.
+    pub fn on_ioctl(&self, hook: impl Fn() + Send + Sync + 'static) {
+        drop(self.1.set(Box::new(hook)));
+    }
+
     /// The ioctls that arrived: number, raw argument, whether on a directory.
-    #[allow(dead_code)] // the transport tests ask
     #[must_use]
     pub fn ioctls(&self) -> Vec<(u32, u64, bool)> {
         self.0.lock().ioctls.clone()
@@ -405,6 +411,9 @@ impl Vfs for Floor {
     fn ioctl(&self, _: &Caller, _: Node, request: &Ioctl<'_>) -> Reply<(i32, Vec<u8>)> {
         let seen = (request.command, request.argument, request.on_directory);
         self.0.lock().ioctls.push(seen);
+        if let Some(hook) = self.1.get() {
+            hook();
+        }
         Ok((0, Vec::new()))
     }
 }

@@ -4,12 +4,13 @@
 //! of `/dev/fuse`, and commands of io_uring. The crate knows the protocol and nothing of what the
 //! tree means. `docs/decisions/0002-own-fuse-wire.md` says why it is our own.
 //!
-//! Unsafe code stands in two private modules only: `sys` (three system calls) and `uring` (memory
+//! Unsafe code stands in two private modules only: `sys` (four system calls) and `uring` (memory
 //! shared with the kernel).
 
 mod crew;
 mod dev;
 mod error;
+mod flush;
 mod guard;
 mod lanes;
 mod mount;
@@ -23,9 +24,10 @@ mod session;
 mod sys;
 mod uring;
 pub mod wire;
+mod writers;
 
 pub use error::FuseError;
-pub use guard::sync_dirty;
+pub use flush::Flusher;
 pub use notify::Notifier;
 pub use options::{Choice, Options, Transport};
 pub use repair::repair_dead_mount;

@@ -7,12 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno as Os;
+
 use crate::error::FuseError;
 use crate::guard::with_limit;
 use crate::{mount, mountinfo};
 
 /// How long a live server may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// Between two questions to a mount whose server is just dying.
+const PAUSE: Duration = Duration::from_millis(20);
 /// More dead mounts than this on top of each other are not ours to guess about.
 const DEEPEST: usize = 32;
 
@@ -52,8 +56,15 @@ fn full_path(dir: &Path) -> io::Result<PathBuf> {
 /// Asks for the free space: never answered from the kernel's caches, unlike `stat`.
 fn is_dead(dir: &Path) -> Result<bool, FuseError> {
     let path = dir.to_owned();
-    match with_limit(dir, ANSWER, move || rustix::fs::statfs(&path).map(drop)) {
+    let ask = move || loop {
+        match rustix::fs::statfs(&path) {
+            // The rings of a server that is being killed are on their way out.
+            Err(Os::CANCELED | Os::CONNABORTED) => std::thread::sleep(PAUSE),
+            answer => return answer.map(drop),
+        }
+    };
+    match with_limit(dir, ANSWER, ask) {
         Err(FuseError::Timeout { .. }) => Ok(false),
-        answer => Ok(answer? == Err(rustix::io::Errno::NOTCONN)),
+        answer => Ok(answer? == Err(Os::NOTCONN)),
     }
 }

@@ -8,13 +8,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tintype_fs::vfs::{Errno, Ioctl, Node, Opened, ROOT, Reply, SetAttr, Vfs};
+use tintype_fs::vfs::{Entry, Errno, Ioctl, Node, Opened, ROOT, Reply, SetAttr, Vfs};
 
 use crate::wire::abi::op;
 use crate::wire::cursor::Malformed;
 use crate::wire::reply::{Listing, Small};
 use crate::wire::request::{self, Bulk, Dialect, Header, Op};
+use crate::writers::Writers;
 
 /// Answers requests from a tree.
 #[derive(Clone)]
@@ -22,6 +24,7 @@ pub struct Service {
     vfs: Arc<dyn Vfs>,
     dialect: Dialect,
     refused: Refused,
+    writers: Arc<Writers>,
 }
 
 /// Operations that are answered with `ENOSYS`, after which the kernel does without them.
@@ -63,7 +66,11 @@ impl Service {
     /// A service over `vfs` for requests in this dialect.
     #[must_use]
     pub fn new(vfs: Arc<dyn Vfs>, dialect: Dialect, refused: Refused) -> Self {
-        Self { vfs, dialect, refused }
+        Self { vfs, dialect, refused, writers: Arc::default() }
+    }
+
+    pub(crate) fn writers(&self) -> Arc<Writers> {
+        Arc::clone(&self.writers)
     }
 
     /// Where the fixed part of a request ends and the rest begins.
@@ -121,13 +128,30 @@ impl Service {
 
     fn answer(&self, header: &Header, op: &Op<'_>) -> Answer {
         match op {
-            Op::Forget { count } => self.vfs.forget(header.node, *count),
+            Op::Forget { count } => self.forget(header.node, *count),
             Op::BatchForget { pairs } => {
-                request::forget_pairs(pairs).for_each(|(node, count)| self.vfs.forget(node, count));
+                request::forget_pairs(pairs).for_each(|(node, count)| self.forget(node, count));
             }
             _ => return self.respond(header, op).unwrap_or_else(Answer::Fail),
         }
         Answer::Silent
+    }
+
+    fn forget(&self, node: Node, count: u64) {
+        let count = self.writers.forgotten(node, count);
+        if count > 0 {
+            self.vfs.forget(node, count);
+        }
+    }
+
+    fn lookup(&self, header: &Header, name: &[u8]) -> Reply<Entry> {
+        let (who, dir) = (&header.who, header.node);
+        let Some(node) = self.writers.behind_door(who, dir, name) else {
+            return self.vfs.lookup(who, dir, name);
+        };
+        let (attr, _) = self.vfs.getattr(who, node, None)?;
+        self.writers.lend(node);
+        Ok(Entry { node, attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO })
     }
 
     fn respond(&self, header: &Header, op: &Op<'_>) -> Reply<Answer> {
@@ -151,7 +175,7 @@ impl Service {
     fn entries(&self, header: &Header, op: &Op<'_>) -> Reply<Small> {
         let (vfs, who, dir) = (&self.vfs, &header.who, header.node);
         let entry = match *op {
-            Op::Lookup { name } => vfs.lookup(who, dir, name)?,
+            Op::Lookup { name } => self.lookup(header, name)?,
             Op::Symlink { name, target } => vfs.symlink(who, dir, name, target)?,
             Op::Mknod { name, mode, umask, rdev } => vfs.mknod(who, dir, name, mode, umask, rdev)?,
             Op::Mkdir { name, mode, umask } => vfs.mkdir(who, dir, name, mode, umask)?,
@@ -159,10 +183,12 @@ impl Service {
             Op::Create { name, mode, umask, flags, kill_suid } => {
                 let (entry, opened) = vfs.create(who, dir, name, mode, umask, flags)?;
                 self.kill_suid(header, entry.node, kill_suid)?;
+                self.writers.opened(entry.node, flags);
                 return Ok(Small::default().entry(&entry).opened(&opened));
             }
             Op::Tmpfile { mode, umask, flags } => {
                 let (entry, opened) = vfs.tmpfile(who, dir, mode, umask, flags)?;
+                self.writers.opened(entry.node, flags);
                 return Ok(Small::default().entry(&entry).opened(&opened));
             }
             _ => return Err(Errno(libc::ENOSYS)),
@@ -228,7 +254,10 @@ impl Service {
             Op::Write { .. } | Op::CopyRange { .. } | Op::Lseek { .. } => {
                 return self.ranges(header, op);
             }
-            Op::Release { handle } => vfs.release(node, handle),
+            Op::Release { handle, flags } => {
+                self.writers.released(node, flags);
+                vfs.release(node, handle);
+            }
             Op::Releasedir { handle } => vfs.releasedir(node, handle),
             Op::Flush { handle } => vfs.flush(who, node, handle)?,
             Op::Fsync { handle, data_only } => vfs.fsync(who, node, handle, data_only)?,
@@ -249,6 +278,7 @@ impl Service {
             self.vfs.release(header.node, opened.handle);
             return Err(error);
         }
+        self.writers.opened(header.node, flags);
         Ok(Small::default().opened(&opened))
     }
 

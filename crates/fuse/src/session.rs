@@ -12,7 +12,7 @@ use tintype_fs::vfs::Vfs;
 
 use crate::crew::Life;
 use crate::error::FuseError;
-use crate::guard::sync_dirty;
+use crate::flush::Flusher;
 use crate::lanes::{self, Parts};
 use crate::mount::{self, Place};
 use crate::notify::Notifier;
@@ -45,6 +45,7 @@ pub struct Session {
     place: Place,
     life: Arc<Life>,
     notifier: Arc<Notifier>,
+    flusher: Flusher,
     transport: Transport,
     fallback: Option<String>,
 }
@@ -77,6 +78,7 @@ impl Session {
         let life = Arc::new(Life::default());
         let notifier = Notifier::start(Arc::clone(&device)).map_err(FuseError::Thread)?;
         let mut session = Self {
+            flusher: Flusher::new(&place.dir, service.writers()),
             place,
             life: Arc::clone(&life),
             notifier,
@@ -141,6 +143,12 @@ impl Session {
         Arc::clone(&self.notifier)
     }
 
+    /// Makes the kernel hand over the mount's dirty pages.
+    #[must_use]
+    pub fn flusher(&self) -> Flusher {
+        self.flusher.clone()
+    }
+
     /// Whether the mount is still served; `false` soon after someone unmounted it.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -162,7 +170,7 @@ impl Session {
         match (self.place.unmount(false), when_busy) {
             (Err(FuseError::Busy { dir }), WhenBusy::Detach) => {
                 tracing::warn!(dir = %dir.display(), "the mount is busy; detaching it");
-                sync_dirty(&dir, PATIENCE).unwrap_or_else(|error| tracing::error!(%error));
+                self.flusher.flush(PATIENCE).unwrap_or_else(|error| tracing::error!(%error));
                 return self.place.unmount(true);
             }
             (result, _) => result?,

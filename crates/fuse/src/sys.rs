@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -39,6 +39,18 @@ pub fn clone_device(device: &OwnedFd) -> io::Result<OwnedFd> {
         ioctl::ioctl(own.as_fd(), set)?;
     }
     Ok(own)
+}
+
+/// Closes a descriptor and says whether that went well: here FUSE reports lost pages.
+///
+/// # Errors
+/// What the kernel says; the descriptor is closed all the same.
+pub fn close(fd: OwnedFd) -> io::Result<()> {
+    // SAFETY: `into_raw_fd` gives up ownership, so nobody closes or uses the number again.
+    match unsafe { libc::close(fd.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Lets the child of `command` inherit `fd` (all our descriptors are close-on-exec).

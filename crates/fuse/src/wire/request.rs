@@ -95,7 +95,7 @@ pub enum Op<'a> {
     Tmpfile { mode: u32, umask: u32, flags: i32 },
     Write { handle: Handle, offset: u64, data: &'a [u8], flags: WriteFlags },
     Statfs,
-    Release { handle: Handle },
+    Release { handle: Handle, flags: i32 },
     Fsync { handle: Handle, data_only: bool },
     Setxattr { name: &'a [u8], value: &'a [u8], flags: u32, kill_sgid: bool },
     Getxattr { name: &'a [u8], size: u32 },
@@ -279,9 +279,10 @@ fn handles<'a>(opcode: u32, mut head: Cursor<'a>) -> Result<Op<'a>, Malformed> {
         return Ok(if file { Op::Open { flags, kill_suid } } else { Op::Opendir { flags } });
     }
     let handle = Handle(head.u64()?);
-    let data_only = head.u32()? & abi::FSYNC_FDATASYNC != 0;
+    let flags = head.u32()?;
+    let data_only = flags & abi::FSYNC_FDATASYNC != 0;
     Ok(match opcode {
-        op::RELEASE => Op::Release { handle },
+        op::RELEASE => Op::Release { handle, flags: flags.cast_signed() },
         op::RELEASEDIR => Op::Releasedir { handle },
         op::FLUSH => Op::Flush { handle },
         op::FSYNC => Op::Fsync { handle, data_only },
