@@ -131,16 +131,18 @@ impl LineOwner for Tree {
     fn with_line(&self, f: &mut dyn FnMut(&mut LiveLine)) {
         let mut state = self.state.lock();
         state.flush_counters();
+        let before = state.line.space();
         f(&mut state.line);
+        if state.line.space() != before {
+            // Nobody may see the new line with what was known of the old one.
+            if let Err(error) = state.reload() {
+                tracing::error!(%error, "the restored tree cannot be read");
+            }
+            self.has_orphans.store(!state.orphans.is_empty(), Ordering::Release);
+        }
     }
 
     fn replaced(&self) {
-        let mut state = self.state.lock();
-        if let Err(error) = state.reload() {
-            tracing::error!(%error, "the restored tree cannot be read");
-        }
-        self.has_orphans.store(!state.orphans.is_empty(), Ordering::Release);
-        drop(state);
         if let Some(f) = self.on_replaced.lock().as_ref() {
             f();
         }
