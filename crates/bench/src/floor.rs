@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tintype_fs::vfs::{
-    Attr, Caller, DirItem, DirSink, Entry, Errno, Handle, Ioctl, Node, Opened, ROOT, Reply, SetAttr,
-    SetTime, Statfs, Time, Vfs, WriteFlags,
+    Attr, Caller, DirItem, DirSink, Entry, Errno, Handle, Ioctl, Node, Opened, ROOT, Reply,
+    SetAttr, SetTime, Statfs, Time, Vfs, WriteFlags,
 };
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -38,7 +38,8 @@ pub struct Floor(Mutex<Tree>, OnceLock<Box<dyn Fn() + Send + Sync>>);
 
 impl Default for Floor {
     fn default() -> Self {
-        let root = Inode { attr: attr(1, libc::S_IFDIR | 0o755, &Caller::default()), ..Inode::default() };
+        let root =
+            Inode { attr: attr(1, libc::S_IFDIR | 0o755, &Caller::default()), ..Inode::default() };
         let inodes = HashMap::from([(ROOT, root)]);
         Self(Mutex::new(Tree { inodes, next: 16, ioctls: Vec::new() }), OnceLock::new())
     }
@@ -211,7 +212,15 @@ impl Vfs for Floor {
         Ok(self.0.lock().get(node)?.data.clone())
     }
 
-    fn mknod(&self, who: &Caller, dir: Node, name: &[u8], mode: u32, umask: u32, rdev: u32) -> Reply<Entry> {
+    fn mknod(
+        &self,
+        who: &Caller,
+        dir: Node,
+        name: &[u8],
+        mode: u32,
+        umask: u32,
+        rdev: u32,
+    ) -> Reply<Entry> {
         let mut tree = self.0.lock();
         let node = tree.make(who, mode & !umask);
         tree.get(node)?.attr.rdev = rdev;
@@ -256,7 +265,15 @@ impl Vfs for Floor {
         tree.drop_link(node)
     }
 
-    fn rename(&self, _: &Caller, dir: Node, name: &[u8], new_dir: Node, new_name: &[u8], flags: u32) -> Reply<()> {
+    fn rename(
+        &self,
+        _: &Caller,
+        dir: Node,
+        name: &[u8],
+        new_dir: Node,
+        new_name: &[u8],
+        flags: u32,
+    ) -> Reply<()> {
         let mut tree = self.0.lock();
         let old = tree.child(new_dir, new_name).ok();
         match (old, flags) {
@@ -265,7 +282,9 @@ impl Vfs for Floor {
             _ => return Err(Errno(libc::EINVAL)),
         }
         let node = tree.remove(dir, name)?;
-        if tree.remove(new_dir, new_name).is_ok() && let Some(old) = old {
+        if tree.remove(new_dir, new_name).is_ok()
+            && let Some(old) = old
+        {
             tree.drop_link(old)?;
         }
         tree.add(new_dir, new_name, node)
@@ -280,7 +299,15 @@ impl Vfs for Floor {
         Ok(opened())
     }
 
-    fn create(&self, who: &Caller, dir: Node, name: &[u8], mode: u32, umask: u32, flags: i32) -> Reply<(Entry, Opened)> {
+    fn create(
+        &self,
+        who: &Caller,
+        dir: Node,
+        name: &[u8],
+        mode: u32,
+        umask: u32,
+        flags: i32,
+    ) -> Reply<(Entry, Opened)> {
         match self.mknod(who, dir, name, libc::S_IFREG | mode, umask, 0) {
             Err(Errno(libc::EEXIST)) if flags & libc::O_EXCL == 0 => {
                 let entry = self.lookup(who, dir, name)?;
@@ -290,7 +317,14 @@ impl Vfs for Floor {
         }
     }
 
-    fn tmpfile(&self, who: &Caller, _: Node, mode: u32, umask: u32, _: i32) -> Reply<(Entry, Opened)> {
+    fn tmpfile(
+        &self,
+        who: &Caller,
+        _: Node,
+        mode: u32,
+        umask: u32,
+        _: i32,
+    ) -> Reply<(Entry, Opened)> {
         let mut tree = self.0.lock();
         let node = tree.make(who, libc::S_IFREG | mode & !umask);
         tree.get(node)?.attr.nlink = 0;
@@ -307,7 +341,15 @@ impl Vfs for Floor {
         Ok(len)
     }
 
-    fn write(&self, _: &Caller, node: Node, _: Handle, offset: u64, data: &[u8], _: WriteFlags) -> Reply<usize> {
+    fn write(
+        &self,
+        _: &Caller,
+        node: Node,
+        _: Handle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+    ) -> Reply<usize> {
         self.0.lock().get(node)?.write(offset, data)?;
         Ok(data.len())
     }
@@ -322,16 +364,31 @@ impl Vfs for Floor {
         Ok(opened())
     }
 
-    fn readdir(&self, _: &Caller, node: Node, _: Handle, offset: u64, plus: bool, sink: &mut dyn DirSink) -> Reply<()> {
+    fn readdir(
+        &self,
+        _: &Caller,
+        node: Node,
+        _: Handle,
+        offset: u64,
+        plus: bool,
+        sink: &mut dyn DirSink,
+    ) -> Reply<()> {
         let mut tree = self.0.lock();
         for (at, name) in [(1, b".".as_slice()), (2, b"..".as_slice())] {
-            let item = DirItem { ino: node.0, next_offset: at, kind: libc::S_IFDIR, name, entry: None };
+            let item =
+                DirItem { ino: node.0, next_offset: at, kind: libc::S_IFDIR, name, entry: None };
             if offset < at && !sink.push(&item) {
                 return Ok(());
             }
         }
         let after = offset.saturating_add(1).max(3);
-        let listed: Vec<_> = tree.get(node)?.order.range(after..).take(512).map(|(at, e)| (*at, e.clone())).collect();
+        let listed: Vec<_> = tree
+            .get(node)?
+            .order
+            .range(after..)
+            .take(512)
+            .map(|(at, e)| (*at, e.clone()))
+            .collect();
         for (next_offset, (name, child)) in listed {
             let inode = tree.get(child)?;
             let (ino, kind) = (child.0, inode.attr.mode & libc::S_IFMT);
@@ -353,7 +410,13 @@ impl Vfs for Floor {
     fn statfs(&self, _: Node) -> Reply<Statfs> {
         let (blocks, files) = (1 << 24, self.0.lock().inodes.len() as u64);
         let room = Statfs { blocks, free: blocks, available: blocks, ..Statfs::default() };
-        Ok(Statfs { block_size: 4096, files: files + (1 << 20), files_free: 1 << 20, name_max: 255, ..room })
+        Ok(Statfs {
+            block_size: 4096,
+            files: files + (1 << 20),
+            files_free: 1 << 20,
+            name_max: 255,
+            ..room
+        })
     }
 
     fn getxattr(&self, _: &Caller, node: Node, name: &[u8]) -> Reply<Vec<u8>> {
@@ -366,7 +429,15 @@ impl Vfs for Floor {
         Ok(names.flat_map(|name| name.iter().copied().chain([0])).collect())
     }
 
-    fn setxattr(&self, _: &Caller, node: Node, name: &[u8], value: &[u8], _: u32, _: bool) -> Reply<()> {
+    fn setxattr(
+        &self,
+        _: &Caller,
+        node: Node,
+        name: &[u8],
+        value: &[u8],
+        _: u32,
+        _: bool,
+    ) -> Reply<()> {
         self.0.lock().get(node)?.xattrs.insert(name.to_vec(), value.to_vec());
         Ok(())
     }
@@ -375,7 +446,15 @@ impl Vfs for Floor {
         self.0.lock().get(node)?.xattrs.remove(name).map(drop).ok_or(Errno(libc::ENODATA))
     }
 
-    fn fallocate(&self, _: &Caller, node: Node, _: Handle, offset: u64, length: u64, mode: i32) -> Reply<()> {
+    fn fallocate(
+        &self,
+        _: &Caller,
+        node: Node,
+        _: Handle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+    ) -> Reply<()> {
         let mut tree = self.0.lock();
         let inode = tree.get(node)?;
         let (start, end) = (usize_of(offset)?, usize_of(offset.saturating_add(length))?);
@@ -398,7 +477,17 @@ impl Vfs for Floor {
         }
     }
 
-    fn copy_file_range(&self, _: &Caller, from: Node, _: Handle, from_offset: u64, to: Node, _: Handle, to_offset: u64, length: u64) -> Reply<usize> {
+    fn copy_file_range(
+        &self,
+        _: &Caller,
+        from: Node,
+        _: Handle,
+        from_offset: u64,
+        to: Node,
+        _: Handle,
+        to_offset: u64,
+        length: u64,
+    ) -> Reply<usize> {
         let mut tree = self.0.lock();
         let source = &tree.get(from)?.data;
         let start = usize_of(from_offset)?.min(source.len());

@@ -20,7 +20,8 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), Str
         _ => return Err("usage: tintype-bench load --dir DIR".to_owned()),
     };
     let results = measure(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let fields: Vec<_> = results.iter().map(|(name, secs)| format!("\"{name}\":{secs:.3}")).collect();
+    let fields: Vec<_> =
+        results.iter().map(|(name, secs)| format!("\"{name}\":{secs:.3}")).collect();
     println!("{{{}}}", fields.join(","));
     Ok(())
 }

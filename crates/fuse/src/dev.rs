@@ -11,8 +11,9 @@ use std::sync::Arc;
 use rustix::io::Errno as Os;
 use tintype_fs::vfs::Errno;
 
+use crate::answer::{Answer, Prepared, wire_error};
 use crate::crew::{Crew, Life};
-use crate::serve::{Answer, Prepared, Service, wire_error};
+use crate::serve::Service;
 use crate::sys;
 use crate::wire::abi::{IN_HEADER, OUT_HEADER};
 use crate::wire::reply;

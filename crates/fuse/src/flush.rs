@@ -58,7 +58,8 @@ impl Flusher {
         rustix::fs::syncfs(&root)?;
         for node in self.writers.nodes() {
             let name = Writers::name(node);
-            let open = |flags| rustix::fs::openat(&root, &name, flags | OFlags::CLOEXEC, Mode::empty());
+            let open =
+                |flags| rustix::fs::openat(&root, &name, flags | OFlags::CLOEXEC, Mode::empty());
             let file = match open(OFlags::RDONLY) {
                 Err(Os::ACCESS) => open(OFlags::WRONLY),
                 other => other,

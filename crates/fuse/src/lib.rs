@@ -1,12 +1,14 @@
 //! The kernel's FUSE protocol: shows any [`tintype_fs::vfs::Vfs`] at a mount point.
 //!
-//! One decoder and one service ([`wire`], [`serve`]) stand behind two transports: reads and writes
+//! One decoder and one service ([`wire`], `serve`) stand behind two transports: reads and writes
 //! of `/dev/fuse`, and commands of io_uring. The crate knows the protocol and nothing of what the
 //! tree means. `docs/decisions/0002-own-fuse-wire.md` says why it is our own.
 //!
 //! Unsafe code stands in two private modules only: `sys` (four system calls) and `uring` (memory
 //! shared with the kernel).
 
+mod answer;
+mod content;
 mod crew;
 mod dev;
 mod error;
@@ -19,7 +21,7 @@ mod notify;
 mod options;
 mod repair;
 mod seat;
-pub mod serve;
+mod serve;
 mod session;
 mod sys;
 mod uring;

@@ -40,7 +40,9 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut rest = field;
     while let [first, tail @ ..] = rest {
         let (byte, next) = match rest {
-            [b'\\', a, b, c, next @ ..] => octal([*a, *b, *c]).map_or((*first, tail), |o| (o, next)),
+            [b'\\', a, b, c, next @ ..] => {
+                octal([*a, *b, *c]).map_or((*first, tail), |o| (o, next))
+            }
             _ => (*first, tail),
         };
         out.push(byte);
@@ -59,7 +61,8 @@ mod tests {
 
     #[test]
     fn a_line_with_a_space_in_its_path_is_read() {
-        let line = b"36 35 0:61 / /mnt/a\\040b rw,noatime shared:1 - fuse.tintype home rw,user_id=0";
+        let line =
+            b"36 35 0:61 / /mnt/a\\040b rw,noatime shared:1 - fuse.tintype home rw,user_id=0";
         let (mount, fuse) = parse(line).unwrap();
         assert_eq!(mount, FuseMount { device: "0:61".into(), dir: "/mnt/a b".into() });
         assert!(fuse);

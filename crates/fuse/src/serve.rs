@@ -10,18 +10,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tintype_fs::vfs::{Entry, Errno, Ioctl, Node, Opened, ROOT, Reply, SetAttr, Vfs};
+use tintype_fs::vfs::{Entry, Errno, Node, Opened, ROOT, Reply, SetAttr, Vfs};
 
+use crate::answer::{Answer, Prepared};
 use crate::wire::abi::op;
 use crate::wire::cursor::Malformed;
-use crate::wire::reply::{Listing, Small};
-use crate::wire::request::{self, Bulk, Dialect, Header, Op};
+use crate::wire::decode;
+use crate::wire::reply::Small;
+use crate::wire::request::{self, Dialect, Header, Op};
 use crate::writers::Writers;
 
 /// Answers requests from a tree.
 #[derive(Clone)]
 pub struct Service {
-    vfs: Arc<dyn Vfs>,
+    pub(crate) vfs: Arc<dyn Vfs>,
     dialect: Dialect,
     refused: Refused,
     writers: Arc<Writers>,
@@ -34,28 +36,6 @@ pub struct Refused {
     pub opendir: bool,
     /// Closing a descriptor is not told.
     pub flush: bool,
-}
-
-/// What goes back to the kernel.
-#[derive(Debug)]
-pub enum Answer {
-    /// Nothing: the kernel waits for no reply.
-    Silent,
-    /// An error number.
-    Fail(Errno),
-    /// Success with a short body, possibly empty.
-    Short(Small),
-    /// Success with a long body.
-    Long(Vec<u8>),
-}
-
-/// A request after its first look.
-#[derive(Debug)]
-pub enum Prepared {
-    /// The answer is ready.
-    Done(Answer),
-    /// The answer is to be written into the reply buffer.
-    Fill(Bulk),
 }
 
 fn nothing((): ()) -> Small {
@@ -76,7 +56,7 @@ impl Service {
     /// Where the fixed part of a request ends and the rest begins.
     #[must_use]
     pub fn head_size(&self, opcode: u32) -> usize {
-        request::head_size(opcode, self.dialect)
+        decode::head_size(opcode, self.dialect)
     }
 
     /// Whether the handler of this operation may itself need answers from this mount (a snapshot
@@ -89,39 +69,12 @@ impl Service {
     /// Decodes and, but for bulk, answers.
     #[must_use]
     pub fn prepare(&self, header: &Header, head: &[u8], rest: &[u8]) -> Prepared {
-        match request::decode(header.opcode, head, rest, self.dialect) {
+        match decode::decode(header.opcode, head, rest, self.dialect) {
             Ok(Op::Bulk(bulk)) => Prepared::Fill(bulk),
             Ok(op) => Prepared::Done(guarded(header, || self.answer(header, &op))),
             Err(Malformed) => {
                 tracing::error!(opcode = header.opcode, len = header.len, "malformed request");
                 Prepared::Done(Answer::Fail(Errno(libc::EIO)))
-            }
-        }
-    }
-
-    /// Answers a bulk request into `room`; returns the bytes written.
-    ///
-    /// # Errors
-    /// The error number of the tree.
-    pub fn fill(&self, header: &Header, bulk: Bulk, room: &mut [u8]) -> Reply<usize> {
-        let call = AssertUnwindSafe(|| self.fill_unguarded(header, bulk, room));
-        catch_unwind(call).unwrap_or_else(|_| panicked(header))
-    }
-
-    fn fill_unguarded(&self, header: &Header, bulk: Bulk, room: &mut [u8]) -> Reply<usize> {
-        let (who, node) = (&header.who, header.node);
-        match bulk {
-            Bulk::Read { handle, offset, size } => {
-                let room = shorten(room, size);
-                let limit = room.len();
-                Ok(self.vfs.read(who, node, handle, offset, room)?.min(limit))
-            }
-            Bulk::Readdir { handle, offset, size, plus } => {
-                let mut listing = Listing::new(shorten(room, size), plus);
-                let done = self.vfs.readdir(who, node, handle, offset, plus, &mut listing);
-                // Entries that were taken count as looked up, so they must reach the kernel even
-                // when a later one failed; the error comes back at the next offset.
-                if listing.used() == 0 { done.map(|()| 0) } else { Ok(listing.used()) }
             }
         }
     }
@@ -159,11 +112,17 @@ impl Service {
             Op::Ioctl { .. } | Op::Getxattr { .. } | Op::Listxattr { .. } | Op::Readlink => {
                 self.long(header, op)
             }
-            Op::Lookup { .. } | Op::Symlink { .. } | Op::Mknod { .. } | Op::Mkdir { .. }
-            | Op::Link { .. } | Op::Create { .. } | Op::Tmpfile { .. } => {
-                self.entries(header, op).map(Answer::Short)
-            }
-            Op::Unlink { .. } | Op::Rmdir { .. } | Op::Rename { .. } | Op::Setxattr { .. }
+            Op::Lookup { .. }
+            | Op::Symlink { .. }
+            | Op::Mknod { .. }
+            | Op::Mkdir { .. }
+            | Op::Link { .. }
+            | Op::Create { .. }
+            | Op::Tmpfile { .. } => self.entries(header, op).map(Answer::Short),
+            Op::Unlink { .. }
+            | Op::Rmdir { .. }
+            | Op::Rename { .. }
+            | Op::Setxattr { .. }
             | Op::Removexattr { .. } => self.names(header, op).map(nothing).map(Answer::Short),
             Op::Getattr { .. } | Op::Statx { .. } | Op::Setattr { .. } | Op::Statfs => {
                 self.attributes(header, op).map(Answer::Short)
@@ -177,7 +136,9 @@ impl Service {
         let entry = match *op {
             Op::Lookup { name } => self.lookup(header, name)?,
             Op::Symlink { name, target } => vfs.symlink(who, dir, name, target)?,
-            Op::Mknod { name, mode, umask, rdev } => vfs.mknod(who, dir, name, mode, umask, rdev)?,
+            Op::Mknod { name, mode, umask, rdev } => {
+                vfs.mknod(who, dir, name, mode, umask, rdev)?
+            }
             Op::Mkdir { name, mode, umask } => vfs.mkdir(who, dir, name, mode, umask)?,
             Op::Link { node, name } => vfs.link(who, node, dir, name)?,
             Op::Create { name, mode, umask, flags, kill_suid } => {
@@ -288,61 +249,6 @@ impl Service {
         self.vfs.releasedir(ROOT, handle);
         synced
     }
-
-    fn ranges(&self, header: &Header, op: &Op<'_>) -> Reply<Small> {
-        let (vfs, who, node) = (&self.vfs, &header.who, header.node);
-        let count = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let small = Small::default();
-        Ok(match *op {
-            Op::Write { handle, offset, data, flags } => {
-                small.u32(count(vfs.write(who, node, handle, offset, data, flags)?)).u32(0)
-            }
-            Op::Lseek { handle, offset, whence } => {
-                small.u64(vfs.lseek(node, handle, offset, whence)?)
-            }
-            Op::CopyRange { from, from_offset, to, to_handle, to_offset, length, wide } => {
-                let copied = vfs.copy_file_range(
-                    who, node, from, from_offset, to, to_handle, to_offset, length,
-                )?;
-                if wide { small.u64(copied as u64) } else { small.u32(count(copied)).u32(0) }
-            }
-            _ => return Err(Errno(libc::ENOSYS)),
-        })
-    }
-
-    fn long(&self, header: &Header, op: &Op<'_>) -> Reply<Answer> {
-        let (vfs, who, node) = (&self.vfs, &header.who, header.node);
-        match *op {
-            Op::Readlink => Ok(Answer::Long(vfs.readlink(who, node)?)),
-            Op::Getxattr { name, size } => sized(vfs.getxattr(who, node, name)?, size),
-            Op::Listxattr { size } => sized(vfs.listxattr(who, node)?, size),
-            Op::Ioctl { command, argument, input, out_size, on_directory } => {
-                let request = Ioctl { command, argument, input, out_size, on_directory };
-                let (result, output) = vfs.ioctl(who, node, &request)?;
-                let mut body = Vec::with_capacity(16 + output.len());
-                body.extend_from_slice(&result.to_ne_bytes());
-                body.extend_from_slice(&[0; 12]);
-                body.extend(output.into_iter().take(out_size as usize));
-                Ok(Answer::Long(body))
-            }
-            _ => Err(Errno(libc::ENOSYS)),
-        }
-    }
-}
-
-/// An attribute value, or only its size when the caller asks with no room.
-fn sized(value: Vec<u8>, room: u32) -> Reply<Answer> {
-    let len = u32::try_from(value.len()).map_err(|_| Errno(libc::E2BIG))?;
-    match room {
-        0 => Ok(Answer::Short(Small::default().u32(len).u32(0))),
-        room if room < len => Err(Errno(libc::ERANGE)),
-        _ => Ok(Answer::Long(value)),
-    }
-}
-
-fn shorten(room: &mut [u8], size: u32) -> &mut [u8] {
-    let len = room.len().min(size as usize);
-    room.split_at_mut(len).0
 }
 
 fn guarded(header: &Header, call: impl FnOnce() -> Answer) -> Answer {
@@ -350,14 +256,7 @@ fn guarded(header: &Header, call: impl FnOnce() -> Answer) -> Answer {
         .unwrap_or_else(|_| panicked::<()>(header).map_or_else(Answer::Fail, |()| Answer::Silent))
 }
 
-fn panicked<T>(header: &Header) -> Reply<T> {
+pub(crate) fn panicked<T>(header: &Header) -> Reply<T> {
     tracing::error!(opcode = header.opcode, node = header.node.0, "a request handler panicked");
     Err(Errno(libc::EIO))
 }
-
-/// The number that goes into a reply header: negative, and in the range that the kernel accepts.
-#[must_use]
-pub fn wire_error(error: Errno) -> i32 {
-    if (1..512).contains(&error.0) { -error.0 } else { -libc::EIO }
-}
-

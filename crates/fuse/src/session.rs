@@ -11,6 +11,7 @@ use std::time::Duration;
 use tintype_fs::vfs::Vfs;
 
 use crate::crew::Life;
+use crate::dev;
 use crate::error::FuseError;
 use crate::flush::Flusher;
 use crate::lanes::{self, Parts};
@@ -23,7 +24,6 @@ use crate::wire::abi::{self, IN_HEADER, init, op};
 use crate::wire::init::{Agreement, Offer, Wish, agree, encode};
 use crate::wire::reply;
 use crate::wire::request::Header;
-use crate::dev;
 
 /// Under io_uring only forgets and interrupts travel through `/dev/fuse`.
 const DEV_THREADS_BESIDE_URING: usize = 2;
@@ -240,7 +240,8 @@ fn hear(device: &OwnedFd) -> Result<(Header, Offer), FuseError> {
         }
     };
     let request = buffer.get(..len).unwrap_or_default();
-    let header = Header::decode(request).map_err(|_| failed("a request without a header".into()))?;
+    let header =
+        Header::decode(request).map_err(|_| failed("a request without a header".into()))?;
     let body = request.get(IN_HEADER..).unwrap_or_default();
     match Offer::decode(body) {
         Ok(offer) if header.opcode == op::INIT => Ok((header, offer)),

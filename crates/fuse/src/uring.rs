@@ -24,9 +24,10 @@ use io_uring::{IoUring, cqueue, opcode, types};
 use rustix::mm::{MapFlags, ProtFlags};
 use tintype_fs::vfs::Errno;
 
+use crate::answer::{Answer, Prepared, wire_error};
 use crate::crew::Crew;
 use crate::seat::Seat;
-use crate::serve::{Answer, Prepared, Service, wire_error};
+use crate::serve::Service;
 use crate::wire::cursor::Cursor;
 use crate::wire::reply;
 use crate::wire::request::Header;
@@ -76,9 +77,8 @@ impl Entry {
         // owned by `self`, and `&mut self` makes this its only borrow. The kernel writes to it
         // only inside a system call of this thread that offers the entry, which needs `&mut` of
         // the lane.
-        let all = unsafe {
-            std::slice::from_raw_parts_mut(self.base.as_ptr(), HEADERS + self.payload)
-        };
+        let all =
+            unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), HEADERS + self.payload) };
         all.split_at_mut(HEADERS)
     }
 }
@@ -87,9 +87,8 @@ impl Drop for Entry {
     fn drop(&mut self) {
         // SAFETY: the mapping was made in `new` with this length, and no borrow outlives `self`.
         // The lane's ring is dropped before its entry, so no command refers to it any more.
-        let _cannot_fail = unsafe {
-            rustix::mm::munmap(self.base.as_ptr().cast(), HEADERS + self.payload)
-        };
+        let _cannot_fail =
+            unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), HEADERS + self.payload) };
     }
 }
 
@@ -119,9 +118,7 @@ impl Lane {
         self.push(&command)?;
         self.ring.submit()?;
         match self.ring.completion().next() {
-            Some(done) if done.result() < 0 => {
-                Err(io::Error::from_raw_os_error(-done.result()))
-            }
+            Some(done) if done.result() < 0 => Err(io::Error::from_raw_os_error(-done.result())),
             _ => Ok(()),
         }
     }

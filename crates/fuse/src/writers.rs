@@ -56,7 +56,11 @@ impl Writers {
     /// Opens or closes the door for a thread of this process.
     pub(crate) fn let_in(&self, thread: u32, open: bool) {
         let mut flushing = self.flushing.lock();
-        if open { flushing.insert(thread) } else { flushing.remove(&thread) };
+        if open {
+            flushing.insert(thread)
+        } else {
+            flushing.remove(&thread)
+        };
     }
 
     /// The name of a node behind the door.

@@ -1,5 +1,5 @@
 //! Files through the kernel, over both transports: what programs do arrives, and comes back.
-#![allow(unsafe_code)] // mmap and ioctl as programs call them
+#![allow(unsafe_code, clippy::unwrap_used)] // mmap and ioctl as programs call them
 
 mod common;
 
@@ -26,7 +26,10 @@ fn everyday_operations() {
         assert_eq!((meta.len(), meta.nlink()), (5, 2));
         fs::set_permissions(dir.join("c"), fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(fs::metadata(dir.join("d/b")).unwrap().mode() & 0o7777, 0o600);
-        assert_eq!(fs::remove_dir(dir.join("d")).unwrap_err().raw_os_error(), Some(libc::ENOTEMPTY));
+        assert_eq!(
+            fs::remove_dir(dir.join("d")).unwrap_err().raw_os_error(),
+            Some(libc::ENOTEMPTY)
+        );
         fs::remove_file(dir.join("d/b")).unwrap();
         fs::remove_dir(dir.join("d")).unwrap();
         assert_eq!(fs::read(dir.join("s")).unwrap_err().raw_os_error(), Some(libc::ENOENT));
@@ -38,8 +41,10 @@ fn everyday_operations() {
 fn large_files_come_back_byte_for_byte() {
     on_each(|mount| {
         let path = mount.dir().join("large");
-        let data: Vec<u8> = (0..9_000_001u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        let mut file = File::options().read(true).write(true).create(true).open(&path).unwrap();
+        let data: Vec<u8> =
+            (0..9_000_001u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         file.write_all(&data).unwrap();
         file.sync_all().unwrap();
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
@@ -56,12 +61,14 @@ fn large_files_come_back_byte_for_byte() {
 fn direct_io_and_mmap_see_the_same_bytes() {
     on_each(|mount| {
         let path = mount.dir().join("mapped");
-        let file = File::options().read(true).write(true).create(true).open(&path).unwrap();
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         file.set_len(8192).unwrap();
         // SAFETY: a fresh shared mapping of two pages, used below its length and then unmapped.
         unsafe {
             let prot = libc::PROT_READ | libc::PROT_WRITE;
-            let at = libc::mmap(std::ptr::null_mut(), 8192, prot, libc::MAP_SHARED, file.as_raw_fd(), 0);
+            let at =
+                libc::mmap(std::ptr::null_mut(), 8192, prot, libc::MAP_SHARED, file.as_raw_fd(), 0);
             assert_ne!(at, libc::MAP_FAILED);
             std::ptr::write_bytes(at.cast::<u8>().add(5000), b'm', 10);
             assert_eq!(libc::msync(at, 8192, libc::MS_SYNC), 0);
@@ -81,7 +88,8 @@ fn ten_thousand_names_are_listed_once_each() {
         fs::create_dir(&dir).unwrap();
         let made: BTreeSet<String> = (0..10_000).map(|i| format!("name-{i:05}")).collect();
         made.iter().for_each(|name| drop(File::create(dir.join(name)).unwrap()));
-        let list = || fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let list =
+            || fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
         assert_eq!(list().count(), 10_000);
         assert_eq!(list().collect::<BTreeSet<_>>(), made);
         let sizes = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().metadata().unwrap().len());

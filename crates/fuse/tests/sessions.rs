@@ -1,6 +1,6 @@
 //! The life of a mount: unmounting from inside and outside, busy mounts, dead mounts, handlers
 //! that need their own mount, and what the server tells the kernel.
-#![allow(unsafe_code)] // ioctl as programs call it
+#![allow(unsafe_code, clippy::unwrap_used)] // ioctl as programs call it
 
 mod common;
 
@@ -16,10 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Floor, on, on_each, skip};
-use tintype_fs::vfs::{Caller, Handle, Invalidate, Node, ROOT, Vfs, WriteFlags};
-use tintype_fuse::{
-    Choice, FuseError, Options, Session, WhenBusy, repair_dead_mount,
-};
+use tintype_fs::vfs::{Caller, Handle, Invalidate, Node, ROOT, SetAttr, Vfs, WriteFlags};
+use tintype_fuse::{Choice, FuseError, Options, Session, WhenBusy, repair_dead_mount};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -174,7 +172,11 @@ fn child_server() {
         _ => Choice::Dev,
     };
     let options = Options { transport, ..Options::default() };
-    let session = match Session::mount(Arc::new(Floor::default()), Path::new(&dir), &options) {
+    let floor = Floor::default();
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    let own = SetAttr { uid: Some(uid.as_raw()), gid: Some(gid.as_raw()), ..SetAttr::default() };
+    floor.setattr(&Caller::default(), ROOT, None, &own).unwrap();
+    let session = match Session::mount(Arc::new(floor), Path::new(&dir), &options) {
         Ok(session) => session,
         Err(error) => return println!("CHILD failed: {error}"),
     };

@@ -9,9 +9,10 @@ use tintype_fs::vfs::{
 };
 use tintype_fuse::wire::abi::{init, op};
 use tintype_fuse::wire::cursor::Malformed;
+use tintype_fuse::wire::decode::{decode, head_size};
 use tintype_fuse::wire::init::{Offer, Wish, agree, encode};
 use tintype_fuse::wire::reply::{self, Listing, Small};
-use tintype_fuse::wire::request::{Bulk, Dialect, Header, Op, decode, forget_pairs, head_size};
+use tintype_fuse::wire::request::{Bulk, Dialect, Header, Op, forget_pairs};
 
 const EXT: Dialect = Dialect { setxattr_ext: true };
 
@@ -62,7 +63,9 @@ fn setattr_sets_only_what_is_marked() {
         bytes![valid, 0u32, 0u64, 123u64, 0u64, 1u64, 2u64, (-5i64), 10u32, 20u32, 30u32],
         bytes![0o644u32, 0u32, 7u32, 8u32, 0u32],
     ];
-    let Ok(Op::Setattr { handle: None, set }) = split(op::SETATTR, &body.concat()) else { panic!() };
+    let Ok(Op::Setattr { handle: None, set }) = split(op::SETATTR, &body.concat()) else {
+        panic!()
+    };
     assert_eq!((set.size, set.mtime), (Some(123), Some(SetTime::Now)));
     assert_eq!(set.ctime, Some(Time { secs: -5, nanos: 30 }));
     assert_eq!((set.mode, set.uid, set.gid, set.atime), (None, None, None, None));
@@ -195,9 +198,10 @@ proptest! {
     ) {
         let dialect = Dialect { setxattr_ext: ext };
         let (head, rest) = body.split_at(head_size(opcode, dialect).min(body.len()));
-        drop(decode(opcode, head, rest, dialect));
-        drop(Header::decode(&body));
-        drop(Offer::decode(&body));
+        let decoded = decode(opcode, head, rest, dialect);
+        prop_assert!(decoded.is_ok() || decoded == Err(Malformed));
+        prop_assert_eq!(Header::decode(&body).is_ok(), body.len() >= 40);
+        prop_assert!(Offer::decode(&body).is_ok() || body.len() < 20);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod abi;
 pub mod cursor;
+pub mod decode;
 pub mod init;
 pub mod reply;
 pub mod request;

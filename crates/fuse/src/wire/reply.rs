@@ -173,7 +173,8 @@ impl Small {
 pub fn header(body: usize, error: i32, unique: u64) -> [u8; OUT_HEADER] {
     let len = u32::try_from(OUT_HEADER + body).unwrap_or(u32::MAX);
     let mut out = [0; OUT_HEADER];
-    let fields = len.to_ne_bytes().into_iter().chain(error.to_ne_bytes()).chain(unique.to_ne_bytes());
+    let fields =
+        len.to_ne_bytes().into_iter().chain(error.to_ne_bytes()).chain(unique.to_ne_bytes());
     for (to, from) in out.iter_mut().zip(fields) {
         *to = from;
     }

@@ -1,7 +1,7 @@
 //! A mounted floor for tests, over each transport that this machine offers.
 //!
 //! Where FUSE does not work, tests say `SKIPPED` and pass; with `TINTYPE_REQUIRE_FUSE=1` they fail.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 #[path = "../../../bench/src/floor.rs"]
 pub mod floor;
@@ -36,12 +36,9 @@ pub fn mount(options: &Options) -> Result<Mount, FuseError> {
 
 /// Runs `test` over both transports, with and without the kernel's writeback cache.
 pub fn on_each(test: impl Fn(&Mount)) {
-    for (transport, writeback) in [
-        (Choice::Dev, true),
-        (Choice::Dev, false),
-        (Choice::Uring, true),
-        (Choice::Uring, false),
-    ] {
+    for (transport, writeback) in
+        [(Choice::Dev, true), (Choice::Dev, false), (Choice::Uring, true), (Choice::Uring, false)]
+    {
         on(&Options { transport, writeback, ..Options::default() }, &test);
     }
 }
