@@ -5,7 +5,7 @@
 
 use crate::codec::{
     Dead, decode_dead, decode_keys, decode_record, parse_row, parse_version_row, prefix,
-    record_bytes, row_range, space_row, version_row,
+    record_bytes, row_range, space_row, version_end, version_row,
 };
 use crate::error::{HistoryError, Result};
 use crate::history::{BLOCK_BYTES, Blocks, History, Output, RunBuilder, blocks};
@@ -17,7 +17,16 @@ use std::ops::ControlFlow;
 use tintype_kv::Batch;
 
 /// Versions that one step has removed already, though the engine still shows them.
-type Gone = BTreeSet<(SpaceId, Key, Epoch)>;
+#[derive(Default)]
+struct Gone(BTreeSet<(Key, SpaceId, Epoch)>);
+
+impl Gone {
+    /// The rows of one key.
+    fn clone_key(&self, key: Key) -> Self {
+        let all = (key, SpaceId(0), Epoch(0))..=(key, SpaceId(u64::MAX), Epoch(u64::MAX));
+        Self(self.0.range(all).copied().collect())
+    }
+}
 
 impl History {
     /// Work that is known to be due.
@@ -64,7 +73,7 @@ impl History {
         let last = rows.len() <= budget.div_ceil(64).max(1);
         let owner = self.tree.owner(space, birth);
         let mut freed = 0;
-        let mut gone = Gone::new();
+        let mut gone = Gone::default();
         for row in rows.into_iter().take(budget.div_ceil(64).max(1)) {
             let (row_key, value) = row?;
             let items = decode_dead(&value).ok_or_else(|| damaged("dead list", &row_key))?;
@@ -106,28 +115,34 @@ impl History {
                 let record =
                     decode_record(birth, &value).ok_or_else(|| damaged("version", &row))?;
                 batch.delete(row);
-                gone.insert((owner, key, birth));
+                gone.0.insert((key, owner, birth));
                 Ok(record.as_ref().map_or(0, record_bytes))
             }
         }
     }
 
-    /// Removes tombstones below which nothing is left.
+    /// Removes tombstones below which nothing is left, in the space of each removed version and in those
+    /// that are joined above it.
     fn trim_tombstones(&self, batch: &mut Batch, gone: &Gone) -> Result<()> {
         let mut last = None;
-        for (space, key, _) in gone {
+        for (key, space, _) in &gone.0 {
             if last.replace((*space, *key)) == Some((*space, *key)) {
                 continue;
             }
-            self.trim_key(batch, *space, *key, gone)?;
+            let mut bare = gone.clone_key(*key);
+            let sequence = self.tree.sequence(*space);
+            let from = sequence.spaces.iter().position(|id| id == space).unwrap_or(0);
+            for above in sequence.spaces.iter().take(from + 1).rev() {
+                self.trim_key(batch, *above, *key, &mut bare)?;
+            }
         }
         Ok(())
     }
 
-    fn trim_key(&self, batch: &mut Batch, space: SpaceId, key: Key, gone: &Gone) -> Result<()> {
+    fn trim_key(&self, batch: &mut Batch, space: SpaceId, key: Key, gone: &mut Gone) -> Result<()> {
         let mut bare = Vec::new();
         read::versions_oldest_first(&*self.kv, space, key, &mut |birth, value| {
-            if gone.contains(&(space, key, birth)) {
+            if gone.0.contains(&(key, space, birth)) {
                 return ControlFlow::Continue(());
             }
             if matches!(decode_record(birth, value), Some(None)) {
@@ -136,18 +151,33 @@ impl History {
             }
             ControlFlow::Break(())
         })?;
-        if bare.is_empty() {
-            return Ok(());
-        }
-        if let Some(parent) = self.tree.get(space).and_then(|s| s.parent)
-            && read::get(&*self.kv, &self.tree.chain(parent), key)?.is_some()
-        {
+        if bare.is_empty() || self.shows_below(space, key, gone)? {
             return Ok(());
         }
         for birth in bare {
             batch.delete(version_row(space, key, birth));
+            gone.0.insert((key, space, birth));
         }
         Ok(())
+    }
+
+    /// Whether the spaces below `space` show a record of `key` at its fork, rows in `gone` left out.
+    fn shows_below(&self, space: SpaceId, key: Key, gone: &Gone) -> Result<bool> {
+        let Some(parent) = self.tree.get(space).and_then(|found| found.parent) else {
+            return Ok(false);
+        };
+        for part in self.tree.chain(parent) {
+            let from = version_row(part.space, key, part.epoch);
+            for row in self.kv.range(&from, &version_end(part.space, key)) {
+                let (row_key, value) = row?;
+                let (_, _, birth) =
+                    parse_version_row(&row_key).ok_or_else(|| damaged("version", &row_key))?;
+                if !gone.0.contains(&(key, part.space, birth)) {
+                    return Ok(!matches!(decode_record(birth, &value), Some(None)));
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn cut_back(
@@ -162,7 +192,7 @@ impl History {
         let (from, _) = row_range(prefix::TOUCHED, &[space.0, after.0.saturating_add(1)]);
         let rows = budget.div_ceil(1024).max(1);
         let touched: Vec<_> = self.kv.range(&from, &to).take(rows).collect();
-        let mut gone = Gone::new();
+        let mut gone = Gone::default();
         let more = !touched.is_empty();
         for row in touched {
             let (row_key, value) = row?;
@@ -170,7 +200,7 @@ impl History {
                 parse_row::<3>(&row_key).ok_or_else(|| damaged("touched row", &row_key))?;
             let keys = decode_keys(&value).ok_or_else(|| damaged("touched row", &row_key))?;
             for key in keys {
-                if gone.insert((space, key, Epoch(epoch))) {
+                if gone.0.insert((key, space, Epoch(epoch))) {
                     self.cut_version(batch, space, key, Epoch(epoch), after, output)?;
                 }
             }
@@ -216,7 +246,8 @@ impl History {
             let bytes = u64::from(run.len) * BLOCK_BYTES;
             output.freed_bytes += bytes;
             output.freed.push(run);
-            self.add_alive(space, birth, -bytes.cast_signed());
+            let owner = self.tree.owner(space, birth);
+            self.add_alive(owner, birth, -bytes.cast_signed());
         }
     }
 
@@ -272,11 +303,7 @@ impl History {
         budget: usize,
         output: &mut Output,
     ) -> Result<bool> {
-        let fork = self
-            .tree
-            .get(space)
-            .and_then(|found| found.parent)
-            .map_or(Epoch(0), |parent| parent.epoch);
+        let floor = self.tree.drop_floor(space);
         let (from, to) = row_range(prefix::VERSION, &[space.0]);
         let rows: Vec<_> = self.kv.range(&from, &to).take(budget.max(1)).collect();
         let more = !rows.is_empty();
@@ -287,7 +314,7 @@ impl History {
             let record =
                 decode_record(birth, &value).ok_or_else(|| damaged("version", &row_key))?;
             if let Some(record) = record {
-                self.drop_record(space, &record, fork, output);
+                self.drop_record(space, &record, floor, output);
             }
             batch.delete(row_key);
         }

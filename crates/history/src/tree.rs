@@ -288,6 +288,16 @@ impl Tree {
         Some(self.first_point(&sequence, Epoch(0)).unwrap_or(Epoch(u64::MAX - 1)))
     }
 
+    /// Data born above this epoch goes with a dropped space: what its records carry over from joined spaces
+    /// has no other record left, since its older ones died with the joining.
+    #[must_use]
+    pub fn drop_floor(&self, space: SpaceId) -> Epoch {
+        let mut sequence = self.sequence(space);
+        sequence.spaces.retain(|id| *id != space);
+        let point = self.last_point(&sequence, Epoch(u64::MAX));
+        point.unwrap_or_default().max(sequence.base)
+    }
+
     /// Everything that is due, cells before cuts and drops: an item whose cell is due must be gone
     /// before the space that holds it is cut, so that nothing is freed twice.
     #[must_use]

@@ -70,12 +70,13 @@ pub fn shared_row(extent: u64, index: u16) -> Vec<u8> {
 /// The table with its cache.
 pub struct ExtentTable {
     cache: Mutex<Cache<u64, std::sync::Arc<ExtentRow>>>,
+    entries: usize,
 }
 
 impl ExtentTable {
     /// A table that caches about `entries` rows.
     pub fn new(entries: usize) -> Self {
-        Self { cache: Mutex::new(Cache::new(entries)) }
+        Self { cache: Mutex::new(Cache::new(entries)), entries }
     }
 
     /// The row of an extent; `None` when it does not exist.
@@ -94,6 +95,11 @@ impl ExtentTable {
     /// Notes a row that is being written.
     pub fn put(&self, extent: u64, row: std::sync::Arc<ExtentRow>) {
         self.cache.lock().insert(extent, row, 1);
+    }
+
+    /// Forgets all rows.
+    pub fn clear(&self) {
+        *self.cache.lock() = Cache::new(self.entries);
     }
 
     /// Forgets a row.

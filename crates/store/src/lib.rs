@@ -14,6 +14,7 @@ mod clean;
 mod commit;
 mod error;
 mod extents;
+mod fsck;
 mod live;
 mod meta;
 mod moment;
@@ -27,6 +28,7 @@ mod store;
 mod volumes;
 
 pub use error::{Result, StoreError};
+pub use fsck::FsckReport;
 pub use live::LiveLine;
 pub use meta::{Place, Snapshot, Volume};
 pub use moment::{Moment, View, Visit};

@@ -86,16 +86,27 @@ impl LiveLine {
         self.set(key, base, Some((body, pieces)));
     }
 
-    /// Writes the first version of a key that this line's history has never held, for example under a fresh inode number.
+    /// Writes a version of a key that is known to be absent now, without reading it.
     pub fn put_new(&mut self, key: Key, body: Box<[u8]>, pieces: Box<[Piece]>) {
-        let base = match self.dirty.get(&key) {
-            Some(change) => change.base.clone(),
-            None if self.frozen.as_ref().is_some_and(|f| f.changes.contains_key(&key)) => {
-                self.base(key)
-            }
-            None => Base::Known(None),
-        };
+        let base = self.absent_base(key);
         self.set(key, base, Some((body, pieces)));
+    }
+
+    /// Writes the first version of a key that this line's history has *never* held, for example under a fresh
+    /// inode number. Quicker to delete again than after [`LiveLine::put_new`].
+    pub fn put_fresh(&mut self, key: Key, body: Box<[u8]>, pieces: Box<[Piece]>) {
+        self.put_new(key, body, pieces);
+        if let Some(Change { base: Base::Known(None), new: Some(record) }) = self.dirty.get_mut(&key)
+            && let Some(record) = Arc::get_mut(record)
+        {
+            record.over = false;
+        }
+    }
+
+    fn absent_base(&mut self, key: Key) -> Base {
+        let changed = self.dirty.contains_key(&key)
+            || self.frozen.as_ref().is_some_and(|frozen| frozen.changes.contains_key(&key));
+        if changed { self.base(key) } else { Base::Known(None) }
     }
 
     /// Removes `key`.
@@ -114,9 +125,9 @@ impl LiveLine {
     fn set(&mut self, key: Key, base: Base, new: Option<Content>) {
         let epoch = self.epoch;
         let over = match &base {
-            Base::Known(None) => false,
             Base::Known(Some(old)) => old.over || old.birth < epoch,
-            Base::Unknown => true,
+            // A tombstone of this very epoch may lie there and would be replaced.
+            Base::Known(None) | Base::Unknown => true,
         };
         let new = new.map(|(body, pieces)| {
             Arc::new(Record { birth: epoch, body, pieces: joined(pieces), over })

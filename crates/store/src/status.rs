@@ -68,3 +68,13 @@ impl Store {
         })
     }
 }
+
+impl Store {
+    /// The tree of spaces in words, for finding faults.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn describe_tree(&self) -> String {
+        let core = self.core();
+        core.history.tree().iter().map(|(id, space)| format!("{id:?}: {space:?}\n")).collect()
+    }
+}

@@ -451,7 +451,7 @@ fn load_next_extent(kv: &dyn Kv) -> Result<u64> {
     Bytes(&value).varint().ok_or_else(damaged)
 }
 
-fn load_sums(kv: &dyn Kv) -> Result<SegmentSums> {
+pub(crate) fn load_sums(kv: &dyn Kv) -> Result<SegmentSums> {
     let mut sums = SegmentSums::new();
     let (from, to) = row_range(SEGMENT, &[]);
     for row in kv.range(&from, &to) {

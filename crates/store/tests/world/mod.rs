@@ -1,0 +1,522 @@
+//! A reference model beside a real store: every moment is a plain map, cloned at each snapshot.
+#![allow(dead_code)]
+
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Weak};
+use tintype_kv::MemoryKv;
+use tintype_model::{
+    AccessPoint, SnapshotId, SnapshotMeta, SnapshotName, VolumeId, VolumeKind, VolumeMeta,
+    VolumeName,
+};
+use tintype_segments::{MemoryFiles, Options, Segments};
+use tintype_store::{
+    BLOCK, Key, LineOwner, LineRef, LiveLine, Moment, MomentRef, NewSnapshot, NewVolume, Piece,
+    Place, Store, StoreError, StoreOptions,
+};
+
+/// A record of the model: body, and a tag for each block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Val {
+    pub body: Vec<u8>,
+    pub blocks: BTreeMap<u16, u64>,
+}
+
+pub type State = BTreeMap<Key, Val>;
+
+/// xorshift, good enough and the same everywhere.
+#[derive(Clone)]
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    pub fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 11) % n.max(1)
+    }
+    pub fn pick<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {
+        if from.is_empty() { None } else { from.get(self.below(from.len() as u64) as usize) }
+    }
+}
+
+/// The owner of a line in these tests.
+pub struct Owner {
+    pub line: Mutex<LiveLine>,
+}
+
+impl LineOwner for Owner {
+    fn with_line(&self, f: &mut dyn FnMut(&mut LiveLine)) {
+        f(&mut self.line.lock());
+    }
+    fn replaced(&self) {}
+}
+
+pub struct Vol {
+    pub id: VolumeId,
+    pub state: State,
+    pub owner: Arc<Owner>,
+}
+
+pub struct Snap {
+    pub id: SnapshotId,
+    pub volume: VolumeId,
+    pub state: State,
+    pub owner: Option<Arc<Owner>>,
+}
+
+pub struct World {
+    pub kv: Arc<MemoryKv>,
+    pub files: Arc<MemoryFiles>,
+    pub store: Arc<Store>,
+    pub vols: Vec<Vol>,
+    pub snaps: Vec<Snap>,
+    pub rng: Rng,
+    pub counter: u64,
+    pub log: Vec<String>,
+}
+
+pub fn options() -> StoreOptions {
+    StoreOptions { background: false, inline_commit: 3 * BLOCK, ..StoreOptions::default() }
+}
+
+pub fn open(kv: &Arc<MemoryKv>, files: &Arc<MemoryFiles>) -> Result<Arc<Store>, StoreError> {
+    let segments = Segments::open(
+        files.clone(),
+        Options { segment_bytes: 512 << 10, ..Options::default() },
+    )?;
+    Store::open(kv.clone(), Arc::new(segments), options())
+}
+
+pub fn block(tag: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(BLOCK);
+    let mut rng = Rng(tag.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    // Half of the tags are compressible.
+    while out.len() < BLOCK {
+        let word = if tag % 2 == 0 { tag } else { rng.next() };
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+    out
+}
+
+fn serve(store: &Arc<Store>, line: LineRef) -> Result<Arc<Owner>, StoreError> {
+    let owner = Arc::new(Owner { line: Mutex::new(store.open_line(line)?) });
+    let weak: Weak<dyn LineOwner> = Arc::<Owner>::downgrade(&owner);
+    store.register(line, weak)?;
+    Ok(owner)
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let kv = Arc::new(MemoryKv::new());
+        let files = Arc::new(MemoryFiles::new());
+        let store = open(&kv, &files).unwrap();
+        let mut world = Self {
+            kv,
+            files,
+            store,
+            vols: Vec::new(),
+            snaps: Vec::new(),
+            rng: Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            counter: 0,
+            log: Vec::new(),
+        };
+        for _ in 0..8 {
+            world.rng.next();
+        }
+        world.create_volume().unwrap();
+        world
+    }
+
+    fn unique(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub fn create_volume(&mut self) -> Result<(), StoreError> {
+        let n = self.unique();
+        let meta = volume_meta(n);
+        let volume = self.store.create_volume(NewVolume { meta })?;
+        let owner = serve(&self.store, LineRef::Volume(volume.id))?;
+        self.vols.push(Vol { id: volume.id, state: State::new(), owner });
+        Ok(())
+    }
+
+    pub fn new_snapshot(&mut self, source: Option<SnapshotId>, writable: bool) -> NewSnapshot {
+        let n = self.unique();
+        let time = jiff::Timestamp::from_second(1_700_000_000 + n as i64).unwrap();
+        let meta = SnapshotMeta::new(
+            SnapshotName::new(format!("s{n}")).unwrap(),
+            AccessPoint::new(format!("a{n}")).unwrap(),
+            time,
+        );
+        NewSnapshot { meta, unique_access_point: true, source, writable }
+    }
+
+    /// A random key of a small universe.
+    pub fn key(&mut self) -> Key {
+        Key::new(1 + self.rng.below(2) as u8, self.rng.below(8), self.rng.below(3))
+    }
+
+    fn line(&mut self) -> Option<(Arc<Owner>, usize, bool)> {
+        let writable: Vec<usize> =
+            (0..self.snaps.len()).filter(|i| self.snaps[*i].owner.is_some()).collect();
+        let n = self.rng.below((self.vols.len() + writable.len()) as u64) as usize;
+        if let Some(vol) = self.vols.get(n) {
+            return Some((vol.owner.clone(), n, true));
+        }
+        let index = writable[n - self.vols.len()];
+        Some((self.snaps[index].owner.clone()?, index, false))
+    }
+
+    fn state_mut(&mut self, index: usize, volume: bool) -> &mut State {
+        if volume { &mut self.vols[index].state } else { &mut self.snaps[index].state }
+    }
+
+    /// Writes, deletes or changes a record on a random line.
+    pub fn mutate(&mut self) -> Result<(), StoreError> {
+        let Some((owner, index, volume)) = self.line() else { return Ok(()) };
+        let key = self.key();
+        let mut line = owner.line.lock();
+        let old = line.get(key)?;
+        let expected = self.state_mut(index, volume).get(&key).cloned();
+        assert_eq!(old.is_some(), expected.is_some(), "{key:?} before a change");
+        self.log.push(format!("mutate {index} {volume} {key:?}"));
+        if old.is_some() && self.rng.below(4) == 0 {
+            line.delete(key);
+            self.state_mut(index, volume).remove(&key);
+            return Ok(());
+        }
+        let mut val = expected.unwrap_or_default();
+        let mut pieces: Vec<Piece> = old.map_or_else(Vec::new, |old| old.pieces.to_vec());
+        val.body = vec![self.unique() as u8; self.rng.below(40) as usize];
+        for _ in 0..self.rng.below(4) {
+            self.change_blocks(&mut line, key, &mut val, &mut pieces);
+        }
+        line.put(key, val.body.clone().into(), pieces.into());
+        self.state_mut(index, volume).insert(key, val);
+        Ok(())
+    }
+
+    fn change_blocks(
+        &mut self,
+        line: &mut LiveLine,
+        key: Key,
+        val: &mut Val,
+        pieces: &mut Vec<Piece>,
+    ) {
+        let at = self.rng.below(30) as u16;
+        let count = 1 + self.rng.below(3) as u16;
+        let range = at..(at + count).min(32);
+        let new = match self.rng.below(6) {
+            0 => {
+                range.clone().for_each(|at| {
+                    val.blocks.remove(&at);
+                });
+                Vec::new()
+            }
+            1 if !pieces.is_empty() => {
+                // Share a block from elsewhere in the same record.
+                let from = pieces[self.rng.below(pieces.len() as u64) as usize];
+                let one = Piece { len: 1, ..from };
+                let tag = val.blocks.get(&from.at).copied();
+                range.clone().for_each(|at| {
+                    val.blocks.remove(&at);
+                });
+                if let Some(tag) = tag {
+                    val.blocks.insert(at, tag);
+                    vec![line.share(&one, at)]
+                } else {
+                    Vec::new()
+                }
+            }
+            _ => {
+                let mut data = Vec::new();
+                for at in range.clone() {
+                    let tag = self.unique();
+                    data.extend(block(tag));
+                    val.blocks.insert(at, tag);
+                }
+                line.stage(key.a, u64::from(at), at, &data)
+            }
+        };
+        replace(pieces, range.start, range.end, new);
+    }
+
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.log.push("sync".to_owned());
+        self.store.sync()
+    }
+
+    pub fn snapshot(&mut self) -> Result<(), StoreError> {
+        let v = self.rng.below(self.vols.len() as u64) as usize;
+        let volume = self.vols[v].id;
+        let candidates: Vec<usize> =
+            (0..self.snaps.len()).filter(|i| self.snaps[*i].volume == volume).collect();
+        let source =
+            if self.rng.below(3) == 0 { self.rng.pick(&candidates).copied() } else { None };
+        let writable = self.rng.below(4) == 0;
+        let new = self.new_snapshot(source.map(|i| self.snaps[i].id), writable);
+        self.log.push(format!("snapshot of {v} source {source:?} writable {writable}"));
+        let snapshot = self.store.create_snapshot(volume, new)?;
+        let state = source.map_or(&self.vols[v].state, |i| &self.snaps[i].state).clone();
+        let owner = if writable {
+            Some(serve(&self.store, LineRef::Snapshot(snapshot.id))?)
+        } else {
+            None
+        };
+        self.snaps.push(Snap { id: snapshot.id, volume, state, owner });
+        Ok(())
+    }
+
+    pub fn make_writable(&mut self) -> Result<(), StoreError> {
+        let fixed: Vec<usize> =
+            (0..self.snaps.len()).filter(|i| self.snaps[*i].owner.is_none()).collect();
+        let Some(i) = self.rng.pick(&fixed).copied() else { return Ok(()) };
+        self.log.push(format!("writable {i}"));
+        self.store.make_writable(self.snaps[i].id)?;
+        self.snaps[i].owner = Some(serve(&self.store, LineRef::Snapshot(self.snaps[i].id))?);
+        Ok(())
+    }
+
+    pub fn restore(&mut self) -> Result<(), StoreError> {
+        let Some(i) = (!self.snaps.is_empty()).then(|| self.rng.below(self.snaps.len() as u64))
+        else {
+            return Ok(());
+        };
+        let i = i as usize;
+        let volume = self.snaps[i].volume;
+        let Some(v) = self.vols.iter().position(|vol| vol.id == volume) else { return Ok(()) };
+        let keep = self.rng.below(2) == 0;
+        self.log.push(format!("restore {v} from {i} keep {keep}"));
+        let new = keep.then(|| self.new_snapshot(None, false));
+        let name = new.as_ref().map(|new| new.meta.name.to_string());
+        self.store.restore(volume, self.snaps[i].id, new)?;
+        let before = std::mem::replace(&mut self.vols[v].state, self.snaps[i].state.clone());
+        if let Some(name) = name {
+            let id = self.store.snapshot(volume, &name).unwrap().id;
+            self.snaps.push(Snap { id, volume, state: before, owner: None });
+        }
+        Ok(())
+    }
+
+    pub fn clone_volume(&mut self) -> Result<(), StoreError> {
+        let Some(i) = (!self.snaps.is_empty()).then(|| self.rng.below(self.snaps.len() as u64))
+        else {
+            return Ok(());
+        };
+        let i = i as usize;
+        let meta = volume_meta(self.unique());
+        self.log.push(format!("clone {i}"));
+        let volume = self.store.clone_snapshot(self.snaps[i].id, NewVolume { meta })?;
+        let owner = serve(&self.store, LineRef::Volume(volume.id))?;
+        let state = self.snaps[i].state.clone();
+        self.vols.push(Vol { id: volume.id, state, owner });
+        Ok(())
+    }
+
+    pub fn delete_snapshots(&mut self, count: u64) -> Result<(), StoreError> {
+        let mut chosen = Vec::new();
+        for _ in 0..count {
+            if !self.snaps.is_empty() {
+                let i = self.rng.below(self.snaps.len() as u64) as usize;
+                chosen.push(self.snaps.remove(i));
+            }
+        }
+        let ids: Vec<_> = chosen.iter().map(|snap| snap.id).collect();
+        self.log.push(format!("delete {ids:?}"));
+        drop(chosen);
+        self.store.sync()?;
+        let predicted = self.predicted(&ids)?;
+        self.store.delete_snapshots(&ids)?;
+        self.check_freed(predicted, &format!("deleting {ids:?}"))
+    }
+
+    /// Finishes due work and notes the prediction.
+    fn predicted(&mut self, ids: &[SnapshotId]) -> Result<(u64, u64), StoreError> {
+        while self.store.reclaim_step()? {}
+        let before = self.store.status()?.progress.reclaimed_bytes;
+        Ok((self.store.reclaimable(ids)?, before))
+    }
+
+    fn check_freed(&mut self, (predicted, before): (u64, u64), what: &str) -> Result<(), StoreError> {
+        while self.store.reclaim_step()? {}
+        let freed = self.store.status()?.progress.reclaimed_bytes - before;
+        assert_eq!(freed, predicted, "{what}: predicted and freed differ");
+        Ok(())
+    }
+
+    pub fn delete_volume(&mut self) -> Result<(), StoreError> {
+        if self.vols.len() < 2 {
+            return Ok(());
+        }
+        let v = self.rng.below(self.vols.len() as u64) as usize;
+        self.remove_volume(v)
+    }
+
+    pub fn remove_volume(&mut self, v: usize) -> Result<(), StoreError> {
+        let vol = self.vols.remove(v);
+        self.log.push(format!("delete volume {v}"));
+        self.snaps.retain(|snap| snap.volume != vol.id);
+        let id = vol.id;
+        drop(vol);
+        self.store.delete_volume(id, true)
+    }
+
+    pub fn step(&mut self) -> Result<(), StoreError> {
+        match self.rng.below(100) {
+            0..60 => self.mutate(),
+            60..68 => self.sync(),
+            68..78 => self.snapshot(),
+            78..80 => self.make_writable(),
+            80..83 => self.restore(),
+            83..85 => self.clone_volume(),
+            85..91 => {
+                let n = 1 + self.rng.below(3);
+                self.delete_snapshots(n)
+            }
+            91..93 => self.delete_volume(),
+            93..96 => self.store.reclaim_step().map(|_| ()),
+            96..98 => self.store.clean_step().map(|_| ()),
+            _ => self.reopen(),
+        }
+    }
+
+    pub fn reopen(&mut self) -> Result<(), StoreError> {
+        self.log.push("reopen".to_owned());
+        self.store.sync()?;
+        self.reopen_on(self.kv.clone(), self.files.clone())
+    }
+
+    pub fn reopen_on(
+        &mut self,
+        kv: Arc<MemoryKv>,
+        files: Arc<MemoryFiles>,
+    ) -> Result<(), StoreError> {
+        let _ = self.store.close();
+        self.kv = kv;
+        self.files = files;
+        self.store = open(&self.kv, &self.files)?;
+        for vol in &mut self.vols {
+            vol.owner = serve(&self.store, LineRef::Volume(vol.id))?;
+        }
+        for snap in self.snaps.iter_mut().filter(|snap| snap.owner.is_some()) {
+            snap.owner = Some(serve(&self.store, LineRef::Snapshot(snap.id))?);
+        }
+        Ok(())
+    }
+
+    /// Every moment shows exactly what the model says.
+    pub fn check(&mut self) -> Result<(), StoreError> {
+        for (v, vol) in self.vols.iter().enumerate() {
+            compare(&mut *vol.owner.line.lock(), &vol.state, &format!("volume {v}"))?;
+        }
+        for (s, snap) in self.snaps.iter().enumerate() {
+            match &snap.owner {
+                Some(owner) => {
+                    compare(&mut *owner.line.lock(), &snap.state, &format!("writable {s}"))?;
+                }
+                None => {
+                    let mut view = self.store.view(snap.id)?;
+                    compare(&mut view, &snap.state, &format!("snapshot {s}"))?;
+                }
+            }
+        }
+        self.check_touched()
+    }
+
+    /// A comparison of two moments names every key that differs.
+    fn check_touched(&mut self) -> Result<(), StoreError> {
+        let mut moments: Vec<(MomentRef, &State)> =
+            self.vols.iter().map(|vol| (MomentRef::Live(vol.id), &vol.state)).collect();
+        moments.extend(self.snaps.iter().map(|s| (MomentRef::Snapshot(s.id), &s.state)));
+        for _ in 0..4 {
+            let (Some(a), Some(b)) =
+                (self.rng.pick(&moments).copied(), self.rng.pick(&moments).copied())
+            else {
+                continue;
+            };
+            let touched = match self.store.touched(a.0, b.0) {
+                Err(StoreError::Unrelated) => continue,
+                touched => touched?,
+            };
+            for key in a.1.keys().chain(b.1.keys()) {
+                if a.1.get(key) != b.1.get(key) {
+                    assert!(touched.binary_search(key).is_ok(), "{key:?} differs, not listed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn check_fsck(&mut self) -> Result<(), StoreError> {
+        let report = self.store.fsck(false)?;
+        assert_eq!(report.problems, Vec::<String>::new());
+        Ok(())
+    }
+}
+
+fn volume_meta(n: u64) -> VolumeMeta {
+    let created = jiff::Timestamp::from_second(1_700_000_000).unwrap();
+    VolumeMeta::new(VolumeName::new(format!("v{n}")).unwrap(), VolumeKind::Filesystem, created)
+}
+
+/// Replaces positions `from .. to` by `new`.
+pub fn replace(pieces: &mut Vec<Piece>, from: u16, to: u16, new: Vec<Piece>) {
+    let mut out = Vec::new();
+    for piece in pieces.drain(..) {
+        let end = piece.at + piece.len;
+        if piece.at < from {
+            out.push(Piece { len: end.min(from) - piece.at, ..piece });
+        }
+        if end > to {
+            let skip = to.max(piece.at) - piece.at;
+            out.push(Piece {
+                at: piece.at + skip,
+                first: piece.first + skip,
+                len: piece.len - skip,
+                ..piece
+            });
+        }
+    }
+    out.extend(new);
+    out.sort_by_key(|piece| piece.at);
+    *pieces = out;
+}
+
+fn compare(moment: &mut dyn Moment, state: &State, what: &str) -> Result<(), StoreError> {
+    let mut found = BTreeMap::new();
+    moment.scan(Key::new(0, 0, 0), Key::new(9, 0, 0), &mut |key, record| {
+        found.insert(key, record.clone());
+        ControlFlow::Continue(())
+    })?;
+    let keys: Vec<_> = found.keys().copied().collect();
+    assert_eq!(keys, state.keys().copied().collect::<Vec<_>>(), "{what}: keys");
+    let reader = moment.blocks();
+    for (key, val) in state {
+        let record = moment.get(*key)?.unwrap_or_else(|| panic!("{what}: {key:?} missing"));
+        assert_eq!(record, found[key], "{what}: {key:?} get and scan differ");
+        assert_eq!(&record.body[..], &val.body[..], "{what}: {key:?} body");
+        let mut blocks = BTreeMap::new();
+        for piece in &record.pieces {
+            for step in 0..piece.len {
+                let mut out = vec![0; BLOCK];
+                reader.read(piece.extent, piece.first + step, 1, &mut out)?;
+                blocks.insert(piece.at + step, out);
+            }
+        }
+        let expected: BTreeMap<_, _> =
+            val.blocks.iter().map(|(at, tag)| (*at, block(*tag))).collect();
+        assert!(blocks == expected, "{what}: {key:?} blocks differ");
+    }
+    Ok(())
+}
+
+/// Only what has a name is left: the numbers say so.
+pub fn is_read_only(place: Place) -> bool {
+    matches!(place, Place::ReadOnly(_))
+}
