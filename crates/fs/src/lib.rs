@@ -1,6 +1,6 @@
 //! The filesystem: POSIX files and directories over a store's volume, and `.snapshots`.
 //!
-//! [`Mounted`] answers the calls of the [`vfs::Vfs`] seam from a volume of the store; `diff`
+//! [`Mounted`] answers the calls of the [`vfs::Vfs`] seam from a volume of the store; [`diff`]
 //! names what changed between two moments. Nothing here knows FUSE or how the store keeps records.
 
 mod acl;
@@ -10,6 +10,7 @@ mod blocks;
 mod caller;
 mod copy;
 mod create;
+mod diff;
 mod dircache;
 mod dirent;
 mod edit;
@@ -44,6 +45,7 @@ mod wire;
 mod write;
 mod xattrs;
 
+pub use diff::{Change, DiffEntry, Object, diff};
 pub use error::FsError;
 pub use limits::{Space, SpaceProbe};
 pub use mounted::{Mounted, TreeUsage};
