@@ -84,8 +84,8 @@ impl App {
         let object = format!("filesystem {name}");
         // Somebody else may have unmounted it: let go of what is left.
         self.let_go(volume.id)?;
+        make_dir(dir)?;
         self.mounter.repair(dir).map_err(|e| mount_error(&object, dir, &e))?;
-        std::fs::create_dir_all(dir).map_err(|e| AppError::io(dir, "make the mount folder", &e))?;
         let tree = trees::open(&self.store(), volume.id, self.store_path())
             .map_err(|e| fs_error(&object, &e))?;
         let mount = match self.mounter.mount(name, dir, Arc::clone(&tree) as _) {
@@ -157,6 +157,16 @@ impl App {
             }
         }
         Ok(())
+    }
+}
+
+/// Makes the folder if nothing is there; a dead mount is something.
+fn make_dir(dir: &Path) -> AppResult<()> {
+    match std::fs::symlink_metadata(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(dir).map_err(|e| AppError::io(dir, "make the mount folder", &e))
+        }
+        _ => Ok(()),
     }
 }
 

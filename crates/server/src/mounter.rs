@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use tintype_app::{Mount, MountError, Mounter};
 use tintype_fs::vfs::{Invalidate, Vfs};
-use tintype_fuse::{
-    Choice, FuseError, Options, Session, Transport, WhenBusy, repair_dead_mount, sync_dirty,
-};
+use tintype_fuse::{Choice, FuseError, Options, Session, Transport, WhenBusy, repair_dead_mount};
 use tintype_model::VolumeName;
 
 /// How long bringing the dirty pages of a mount to its tree may take.
@@ -93,7 +91,7 @@ impl Mount for FuseMount {
         if !self.session.is_running() {
             return Ok(());
         }
-        sync_dirty(self.session.dir(), FLUSH_LIMIT).map_err(explain)
+        self.session.flusher().flush(FLUSH_LIMIT).map_err(explain)
     }
 
     fn unmount(&self, force: bool) -> Result<(), MountError> {
