@@ -146,6 +146,28 @@ impl History {
         self.deep = !self.queue.is_empty();
     }
 
+    /// As [`History::recount`], and finds cuts that a crash left half done.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub fn resume(&mut self) -> Result<()> {
+        self.recount();
+        let ends: Vec<_> = self.tree.ends().collect();
+        for (space, after) in ends {
+            let mut left = false;
+            for kind in [prefix::TOUCHED, prefix::DEAD] {
+                let (from, _) = row_range(kind, &[space.0, after.0.saturating_add(1)]);
+                let (_, to) = row_range(kind, &[space.0]);
+                left |= self.kv.range(&from, &to).next().transpose()?.is_some();
+            }
+            if left {
+                self.queue.insert(Work::CutBack { space, after });
+                self.deep = true;
+            }
+        }
+        Ok(())
+    }
+
     /// The spaces and their sums.
     #[must_use]
     pub fn tree(&self) -> &Tree {

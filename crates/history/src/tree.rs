@@ -53,14 +53,21 @@ impl Space {
         self.parent.map_or(Epoch(0), |point| point.epoch)
     }
 
-    /// The child that continues this space, if it is joined.
+    /// The child that continues this space, if it is joined: not before the space has been cut back.
     fn continued_by(&self) -> Option<SpaceId> {
         if self.head {
             return None;
         }
         let newest = self.newest()?;
         let children = self.children.get(&newest)?;
-        if children.len() == 1 { children.first().copied() } else { None }
+        let only = if children.len() == 1 { children.first().copied() } else { None };
+        only.filter(|_| !self.holds_behind(newest))
+    }
+
+    /// Whether there is history behind `after`.
+    fn holds_behind(&self, after: Epoch) -> bool {
+        self.cells.alive_after(after).next().is_some()
+            || self.cells.dead_after(after).next().is_some()
     }
 
     /// The epoch that is a point only because the continuation forks there.
@@ -311,36 +318,16 @@ impl Tree {
         let tops = self.spaces.iter().filter(|(_, space)| space.continued_by().is_none());
         for (top, _) in tops {
             let sequence = self.sequence(*top);
-            let clean = self.is_clean(&sequence);
             for id in &sequence.spaces {
-                self.due_cells_of(*id, &sequence, clean, &mut work);
+                let Some(space) = self.spaces.get(id) else { continue };
+                for (death, birth, _) in space.cells.all_dead() {
+                    if birth > sequence.base && !self.seen(&sequence, birth, death) {
+                        work.push(Work::Cell { space: *id, death, birth });
+                    }
+                }
             }
         }
         work
-    }
-
-    fn due_cells_of(&self, id: SpaceId, sequence: &Sequence, clean: bool, work: &mut Vec<Work>) {
-        let Some(space) = self.spaces.get(&id) else { return };
-        let end = space.continued_by().and_then(|_| space.newest());
-        for (death, birth, _) in space.cells.all_dead() {
-            // A death behind the point where the continuation forked is undone by the cut, not freed.
-            let undone = end.is_some_and(|end| birth <= end && death > end);
-            // Items of a space that is still to be cut are counted there: wait for the cut.
-            let waits = !clean && birth <= space.fork();
-            let due = birth > sequence.base && !undone && !waits;
-            if due && !self.seen(sequence, birth, death) {
-                work.push(Work::Cell { space: id, death, birth });
-            }
-        }
-    }
-
-    /// No joined space of the sequence holds history behind its newest point.
-    fn is_clean(&self, sequence: &Sequence) -> bool {
-        sequence.spaces.iter().skip(1).filter_map(|id| self.spaces.get(id)).all(|space| {
-            let newest = space.newest().unwrap_or_default();
-            space.cells.alive_after(newest).next().is_none()
-                && space.cells.dead_after(newest).next().is_none()
-        })
     }
 
     fn due_cuts(&self) -> Vec<Work> {
@@ -348,16 +335,19 @@ impl Tree {
         for (id, space) in self.spaces.iter().filter(|(_, space)| !space.head) {
             match space.newest() {
                 None => work.push(Work::Drop { space: *id }),
-                Some(after) => {
-                    let behind = space.cells.alive_after(after).next().is_some()
-                        || space.cells.dead_after(after).next().is_some();
-                    if behind {
-                        work.push(Work::CutBack { space: *id, after });
-                    }
+                Some(after) if space.holds_behind(after) => {
+                    work.push(Work::CutBack { space: *id, after });
                 }
+                Some(_) => {}
             }
         }
         work
+    }
+
+    /// Headless spaces and their newest points.
+    pub fn ends(&self) -> impl Iterator<Item = (SpaceId, Epoch)> + '_ {
+        let headless = self.spaces.iter().filter(|(_, space)| !space.head);
+        headless.filter_map(|(id, space)| Some((*id, space.newest()?)))
     }
 
     /// Changes the cells as the work does when it is complete; answers the bytes that go.
@@ -410,9 +400,6 @@ impl Tree {
     pub fn quick(&self, names: &[Point]) -> Option<Vec<(Work, u64)>> {
         let first = names.first()?;
         let sequence = self.sequence(first.space);
-        if !self.is_clean(&sequence) {
-            return None;
-        }
         let mut gone = BTreeMap::<Epoch, u32>::new();
         for point in names {
             let space = self.spaces.get(&point.space)?;

@@ -105,7 +105,7 @@ impl Store {
                 SnapshotPlace::Writable(space) => history.set_head(space, true),
             }
         }
-        history.recount();
+        history.resume()?;
         core.history = history;
         core.sums = crate::store::load_sums(&*self.shared.kv)?;
         self.shared.extents.clear();
@@ -300,10 +300,8 @@ impl Store {
         }
         let keys: BTreeSet<_> = all.keys().chain(count.cells.keys()).copied().collect();
         for key in keys {
-            let (noted, real) = (
-                all.get(&key).copied().unwrap_or(0),
-                count.cells.get(&key).copied().unwrap_or(0),
-            );
+            let (noted, real) =
+                (all.get(&key).copied().unwrap_or(0), count.cells.get(&key).copied().unwrap_or(0));
             if noted == real {
                 continue;
             }
@@ -373,7 +371,10 @@ impl Store {
                 fixed.shared |= bit;
             }
             if noted != number - 1 {
-                report.problem(format!("block {index} of extent {id} counts {noted} extra references, there are {}", number - 1));
+                report.problem(format!(
+                    "block {index} of extent {id} counts {noted} extra references, there are {}",
+                    number - 1
+                ));
                 put_number(batch, shared_row(id, *index), number - 1);
             }
         }
@@ -444,7 +445,9 @@ impl Store {
             if let Place::At { segment, offset } = row.stored.place
                 && !frames.contains(&(segment, offset))
             {
-                report.problem(format!("extent {key:02x?} lies in segment {segment} at {offset}, where no frame is"));
+                report.problem(format!(
+                    "extent {key:02x?} lies in segment {segment} at {offset}, where no frame is"
+                ));
             }
         }
         Ok(())
@@ -479,8 +482,7 @@ impl Count {
 /// All written blocks of a record: position, extent, index, birth.
 fn references(record: &Record) -> impl Iterator<Item = (u16, u64, u16, Epoch)> + '_ {
     record.pieces.iter().filter(|piece| piece.extent != 0).flat_map(|piece| {
-        (0..piece.len)
-            .map(|step| (piece.at + step, piece.extent, piece.first + step, piece.birth))
+        (0..piece.len).map(|step| (piece.at + step, piece.extent, piece.first + step, piece.birth))
     })
 }
 

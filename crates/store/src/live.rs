@@ -96,7 +96,8 @@ impl LiveLine {
     /// inode number. Quicker to delete again than after [`LiveLine::put_new`].
     pub fn put_fresh(&mut self, key: Key, body: Box<[u8]>, pieces: Box<[Piece]>) {
         self.put_new(key, body, pieces);
-        if let Some(Change { base: Base::Known(None), new: Some(record) }) = self.dirty.get_mut(&key)
+        if let Some(Change { base: Base::Known(None), new: Some(record) }) =
+            self.dirty.get_mut(&key)
             && let Some(record) = Arc::get_mut(record)
         {
             record.over = false;

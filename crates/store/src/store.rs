@@ -159,7 +159,7 @@ impl Store {
                 Place::Writable(space) => history.set_head(space, true),
             }
         }
-        history.recount();
+        history.resume()?;
         let core = Core { history, catalog, sums: load_sums(&*kv)?, unsynced: true, trim: true };
         let shared = Arc::new(Shared::new(kv, segments, next_extent));
         let store = Arc::new(Self {

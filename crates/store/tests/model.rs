@@ -105,7 +105,9 @@ fn first_bad_step() {
         if std::env::var("TINTYPE_CHECK").is_ok() {
             let log = world.log.join("\n");
             let tree = world.store.describe_tree();
-            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.check().unwrap())).is_err() {
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.check().unwrap()))
+                .is_err()
+            {
                 panic!("step {n}:\n{log}\n{tree}");
             }
         }

@@ -85,10 +85,8 @@ pub fn options() -> StoreOptions {
 }
 
 pub fn open(kv: &Arc<MemoryKv>, files: &Arc<MemoryFiles>) -> Result<Arc<Store>, StoreError> {
-    let segments = Segments::open(
-        files.clone(),
-        Options { segment_bytes: 512 << 10, ..Options::default() },
-    )?;
+    let segments =
+        Segments::open(files.clone(), Options { segment_bytes: 512 << 10, ..Options::default() })?;
     Store::open(kv.clone(), Arc::new(segments), options())
 }
 
@@ -264,11 +262,8 @@ impl World {
         self.log.push(format!("snapshot of {v} source {source:?} writable {writable}"));
         let snapshot = self.store.create_snapshot(volume, new)?;
         let state = source.map_or(&self.vols[v].state, |i| &self.snaps[i].state).clone();
-        let owner = if writable {
-            Some(serve(&self.store, LineRef::Snapshot(snapshot.id))?)
-        } else {
-            None
-        };
+        let owner =
+            if writable { Some(serve(&self.store, LineRef::Snapshot(snapshot.id))?) } else { None };
         self.snaps.push(Snap { id: snapshot.id, volume, state, owner });
         Ok(())
     }
@@ -343,7 +338,11 @@ impl World {
         Ok((self.store.reclaimable(ids)?, before))
     }
 
-    fn check_freed(&mut self, (predicted, before): (u64, u64), what: &str) -> Result<(), StoreError> {
+    fn check_freed(
+        &mut self,
+        (predicted, before): (u64, u64),
+        what: &str,
+    ) -> Result<(), StoreError> {
         while self.store.reclaim_step()? {}
         let freed = self.store.status()?.progress.reclaimed_bytes - before;
         assert_eq!(freed, predicted, "{what}: predicted and freed differ");
