@@ -51,6 +51,8 @@ pub trait Mount: Send + Sync + 'static {
     /// Brings every dirty page of the mount, also of shared mappings, to the tree. On return,
     /// everything that programs wrote before the call has been written to the tree.
     fn flush(&self) -> Result<(), MountError>;
+    /// Waits until the kernel has been told everything that was sent through `invalidate`.
+    fn settle(&self);
     /// Takes the mount away. `Busy` leaves it as it was, unless `force`.
     fn unmount(&self, force: bool) -> Result<(), MountError>;
 }

@@ -172,6 +172,11 @@ impl App {
             gone.insert(snapshot.id, snapshot);
         }
         let ids: Vec<SnapshotId> = gone.keys().copied().collect();
+        for snapshot in gone.values() {
+            if let Some(mounted) = self.mounted(snapshot.volume) {
+                mounted.tree.leave_snapshot(snapshot.id);
+            }
+        }
         let deleted: Vec<String> = names.iter().map(ToString::to_string).collect();
         self.store()
             .delete_snapshots(&ids)
@@ -265,6 +270,7 @@ impl App {
     fn entries_changed(&self, volume: VolumeId) {
         if let Some(mounted) = self.mounted(volume) {
             mounted.tree.snapshots_changed();
+            mounted.mount.settle();
         }
     }
 

@@ -1,15 +1,19 @@
 //! Where the app meets filesystems: opening trees, comparing them, and turning reports of checks into
 //! names that people know.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use tintype_fs::{FsError, Mounted};
+use tintype_fs::{Change, FsError, Mounted, Object};
 use tintype_model::VolumeId;
 use tintype_store::{Damage, MomentRef, Place, Store, StoreError};
 
-use crate::types::{DiffEntry, FsckFinding, FsckInfo, ScrubInfo};
+use crate::types::diff::path_text;
+use crate::types::{
+    DiffChange, DiffEntry, DiffObject, DiffRange, FsckFinding, FsckInfo, ScrubInfo,
+};
 
 /// Makes the root directory of a fresh volume.
 pub(crate) fn create(store: &Arc<Store>, volume: VolumeId) -> Result<(), FsError> {
@@ -37,18 +41,59 @@ fn room(disk: &Path) -> Option<(u64, u64)> {
 
 /// Everything that differs between two moments.
 pub(crate) fn diff(
-    _store: &Arc<Store>,
-    _from: MomentRef,
-    _to: MomentRef,
-    _ranges: bool,
+    store: &Store,
+    from: MomentRef,
+    to: MomentRef,
+    ranges: bool,
 ) -> Result<Vec<DiffEntry>, FsError> {
-    Ok(Vec::new())
+    let found = tintype_fs::diff(store, from, to, ranges)?;
+    Ok(found.into_iter().map(|entry| diff_entry(entry, ranges)).collect())
 }
 
-/// Checks the whole store.
-pub(crate) fn fsck(_store: &Store, _repair: bool) -> Result<FsckInfo, StoreError> {
-    let (checked, findings) = (std::collections::BTreeMap::new(), Vec::new());
-    Ok(FsckInfo { clean: true, checked, findings })
+fn diff_entry(entry: tintype_fs::DiffEntry, ranges: bool) -> DiffEntry {
+    let rooted = |path: Vec<u8>| path_text(&[b"/".as_slice(), path.as_slice()].concat());
+    let (path, path_hex) = rooted(entry.path);
+    let (old_path, old_path_hex) = entry.old_path.map(rooted).unzip();
+    let object = match entry.object {
+        Object::File => DiffObject::File,
+        Object::Dir => DiffObject::Dir,
+        Object::Symlink => DiffObject::Symlink,
+        Object::Other => DiffObject::Other,
+    };
+    let change = match entry.change {
+        Change::Added => DiffChange::Added,
+        Change::Modified => DiffChange::Modified,
+        Change::Deleted => DiffChange::Deleted,
+        Change::Attributes => DiffChange::Attributes,
+        Change::Renamed => DiffChange::Renamed,
+    };
+    let range = |(offset, length)| DiffRange { offset, length };
+    let ranges = (ranges && object == DiffObject::File)
+        .then(|| entry.ranges.into_iter().map(range).collect());
+    let old_path_hex = old_path_hex.flatten();
+    DiffEntry { path, path_hex, old_path, old_path_hex, object, change, size: entry.size, ranges }
+}
+
+/// Checks the whole store. After a repair it is checked again: what is still found was not repaired.
+pub(crate) fn fsck(store: &Store, repair: bool) -> Result<FsckInfo, StoreError> {
+    let first = store.fsck(repair)?;
+    let again = if repair && first.repaired > 0 { Some(store.fsck(false)?) } else { None };
+    let left = again.as_ref().unwrap_or(&first);
+    let finding = |problem: &String| FsckFinding {
+        object: format!("store of {} filesystems", store.volumes().len()),
+        problem: problem.clone(),
+        repaired: !left.problems.contains(problem),
+    };
+    let checked = BTreeMap::from([
+        ("record versions".to_owned(), first.versions),
+        ("extents".to_owned(), first.extents),
+        ("segment bytes".to_owned(), first.segment_bytes),
+        ("live segment bytes".to_owned(), first.live_bytes),
+        ("dead segment bytes".to_owned(), first.dead_bytes),
+        ("problems".to_owned(), first.problem_count),
+    ]);
+    let findings = first.problems.iter().map(finding).collect();
+    Ok(FsckInfo { clean: left.problem_count == 0, checked, findings })
 }
 
 /// Reads and verifies all data.

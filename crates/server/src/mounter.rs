@@ -12,6 +12,9 @@ use tintype_model::VolumeName;
 /// How long bringing the dirty pages of a mount to its tree may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(300);
 
+/// How long telling the kernel what to forget may take.
+const SETTLE_LIMIT: Duration = Duration::from_secs(30);
+
 /// Which way the kernel's requests travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TransportChoice {
@@ -92,6 +95,12 @@ impl Mount for FuseMount {
             return Ok(());
         }
         self.session.flusher().flush(FLUSH_LIMIT).map_err(explain)
+    }
+
+    fn settle(&self) {
+        if !self.session.notifier().settle(SETTLE_LIMIT) {
+            tracing::warn!("the kernel was not told in time what to forget");
+        }
     }
 
     fn unmount(&self, force: bool) -> Result<(), MountError> {
