@@ -96,13 +96,7 @@ fn step(
     }
 }
 
-fn copy_bytes(
-    from: &Place,
-    source: Side,
-    to: &Tree,
-    target: Side,
-    length: u64,
-) -> Result<u64> {
+fn copy_bytes(from: &Place, source: Side, to: &Tree, target: Side, length: u64) -> Result<u64> {
     let mut data = vec![0; length as usize];
     let (count, _) = read::read(from, source.ino, source.offset, &mut data)?;
     data.truncate(count);
@@ -110,13 +104,7 @@ fn copy_bytes(
 }
 
 /// Shares the blocks of up to one span of the target.
-fn share(
-    from: &Place,
-    source: Side,
-    to: &Arc<Tree>,
-    target: Side,
-    length: u64,
-) -> Result<u64> {
+fn share(from: &Place, source: Side, to: &Arc<Tree>, target: Side, length: u64) -> Result<u64> {
     let room = SPAN_BLOCKS * BYTES - target.offset % (SPAN_BLOCKS * BYTES);
     let length = length.min(room);
     to.limits.refresh(&to.store);
@@ -135,13 +123,7 @@ fn share(
 
 /// Shares blocks of another tree. Nobody waits for a lock while holding one here, so that no order of
 /// locks has to be kept.
-fn share_between(
-    from: &Tree,
-    source: Side,
-    to: &Tree,
-    target: Side,
-    length: u64,
-) -> Result<u64> {
+fn share_between(from: &Tree, source: Side, to: &Tree, target: Side, length: u64) -> Result<u64> {
     loop {
         let done = to.edit(|edit| {
             let Some(mut other) = from.state.try_lock() else { return Ok(None) };
@@ -193,7 +175,8 @@ impl Edit<'_> {
         check_writable(self.inode(target.ino)?)?;
         let (span, at) = locate(target.offset / BYTES);
         let count = length.div_ceil(BYTES) as u16;
-        let mut need = self.need(target.ino, target.offset / BYTES, target.offset / BYTES + u64::from(count))?;
+        let mut need =
+            self.need(target.ino, target.offset / BYTES, target.offset / BYTES + u64::from(count))?;
         need.grow = need.grow.min(blocks::total(runs));
         tree.limits.check(self.state.sup.blocks, need)?;
         let old = self.pieces(target.ino, span)?;

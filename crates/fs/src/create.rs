@@ -120,7 +120,13 @@ impl Tree {
 
 impl Edit<'_> {
     /// Makes an object under a name that is known to be free.
-    pub(crate) fn make(&mut self, who: &Caller, dir: u64, name: &[u8], new: New<'_>) -> Result<u64> {
+    pub(crate) fn make(
+        &mut self,
+        who: &Caller,
+        dir: u64,
+        name: &[u8],
+        new: New<'_>,
+    ) -> Result<u64> {
         let parent = self.directory(dir)?.clone();
         check_parent(&parent)?;
         let is_dir = new.mode & libc::S_IFMT == libc::S_IFDIR;

@@ -87,7 +87,7 @@ mod tests {
     fn name_hashes_leave_room_for_slots_and_reserved_cookies() {
         for n in 0..10_000_u32 {
             let hash = name_hash(7, &n.to_le_bytes());
-            assert!(hash >= SLOTS && hash <= i64::MAX as u64 && hash % SLOTS == 0);
+            assert!(hash >= SLOTS && hash <= i64::MAX as u64 && hash.is_multiple_of(SLOTS));
         }
     }
 

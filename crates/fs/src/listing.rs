@@ -4,13 +4,13 @@
 //! was there all along is listed exactly once, whatever is added and removed meanwhile.
 
 use crate::dirent::Dirent;
-use crate::error::Result;
+use crate::error::{FsError, Result};
 use crate::keys;
 use crate::place::Place;
 use crate::reading;
 use crate::snapdir;
 use crate::tree::{FOREVER, Tree};
-use crate::vfs::{DirItem, DirSink, Entry, ROOT};
+use crate::vfs::{DirItem, DirSink, Entry, Node, ROOT};
 use tintype_store::Moment;
 
 /// Entries that are read at once.
@@ -83,13 +83,7 @@ fn push(
     }
     for (cookie, dirent) in page {
         let node = place.node(dirent.ino);
-        let entry = if plus {
-            let (inode, _) = reading::inode(m, dirent.ino)?;
-            let attr = inode.attr(node.0);
-            Some(Entry { node, attr, entry_ttl: FOREVER, attr_ttl: FOREVER })
-        } else {
-            None
-        };
+        let entry = if plus { inode_entry(m, node, dirent.ino)? } else { None };
         let item = DirItem {
             ino: node.0,
             next_offset: *cookie,
@@ -100,9 +94,21 @@ fn push(
         if !sink.push(&item) {
             return Ok(None);
         }
-        if let Some(tree) = tree.filter(|_| plus) {
+        if let Some(tree) = tree.filter(|_| entry.is_some()) {
             tree.nodes.add(node, tree.node(dir), &dirent.name);
         }
     }
     Ok(page.last().map(|(cookie, _)| *cookie))
+}
+
+/// The entry of an inode; `None` when it is missing, so that the rest of the directory can be listed.
+fn inode_entry(m: &mut dyn Moment, node: Node, ino: u64) -> Result<Option<Entry>> {
+    match reading::inode(m, ino) {
+        Ok((inode, _)) => {
+            let attr = inode.attr(node.0);
+            Ok(Some(Entry { node, attr, entry_ttl: FOREVER, attr_ttl: FOREVER }))
+        }
+        Err(FsError::Refused(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -39,6 +39,7 @@ pub(crate) struct Moments {
     volume: VolumeId,
     nodes: Arc<Nodes>,
     table: Mutex<Table>,
+    last_list: Mutex<Option<Arc<Vec<Arc<Snapshot>>>>>,
 }
 
 impl Moments {
@@ -49,6 +50,7 @@ impl Moments {
             volume,
             nodes: Arc::clone(nodes),
             table: Mutex::default(),
+            last_list: Mutex::default(),
         }
     }
 
@@ -57,6 +59,15 @@ impl Moments {
         let mut list = self.store.snapshots(Some(self.volume));
         list.sort_by_key(|snapshot| snapshot.id);
         list
+    }
+
+    /// The list as it was when a listing began, for the rest of that listing.
+    pub(crate) fn list_from(&self, offset: u64) -> Arc<Vec<Arc<Snapshot>>> {
+        let mut last = self.last_list.lock();
+        match last.as_ref() {
+            Some(list) if offset > 2 => Arc::clone(list),
+            _ => Arc::clone(last.insert(Arc::new(self.list()))),
+        }
     }
 
     /// The snapshot behind an access point.
@@ -131,13 +142,8 @@ impl Moments {
     /// Forgets moments whose snapshot was deleted, renamed or made writable; answers the access
     /// points that the kernel has to forget too.
     pub(crate) fn refresh(&self) -> Vec<Box<[u8]>> {
-        if self.table.lock().slots.is_empty() {
-            return Vec::new();
-        }
-        let all = self.store.snapshots(Some(self.volume));
-        let now: HashMap<SnapshotId, &Arc<Snapshot>> = all.iter().map(|s| (s.id, s)).collect();
         let mut table = self.table.lock();
-        let stale = |slot: &Slot| match now.get(&slot.which.0) {
+        let stale = |slot: &Slot| match self.store.snapshot_by_id(slot.which.0) {
             Some(snapshot) => {
                 snapshot.writable() != slot.which.1
                     || snapshot.meta.access_point.as_str().as_bytes() != &*slot.name

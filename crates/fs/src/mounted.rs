@@ -105,9 +105,6 @@ impl Mounted {
         for name in self.moments.refresh() {
             self.notices.send(Notice::Name(snapdir::NODE, name));
         }
-        for (dir, name) in self.negatives.take_of(snapdir::NODE) {
-            self.notices.send(Notice::Name(dir, name));
-        }
     }
 
     /// Lets a snapshot go, so that it can be deleted; programs inside it get `ESTALE`.
@@ -159,11 +156,9 @@ impl Mounted {
         let held = self.nodes.of_slot(LIVE);
         let mut nodes = vec![ROOT];
         let mut names = self.negatives.take();
-        for (node, parent, name) in held {
+        for (node, known) in held {
             nodes.push(node);
-            if !name.is_empty() {
-                names.push((parent, name));
-            }
+            names.extend(known.into_iter().filter(|(_, name)| !name.is_empty()));
         }
         self.notices.send(Notice::All { nodes, names });
     }
@@ -209,13 +204,7 @@ impl Mounted {
     }
 
     /// The entry for an inode of any place.
-    pub(crate) fn entry(
-        place: &Place,
-        parent: u64,
-        name: &[u8],
-        ino: u64,
-        inode: &Inode,
-    ) -> Entry {
+    pub(crate) fn entry(place: &Place, parent: u64, name: &[u8], ino: u64, inode: &Inode) -> Entry {
         match place {
             Place::Live(tree) => tree.entry(parent, name, ino, inode),
             Place::Frozen(_) => {

@@ -46,14 +46,6 @@ impl Negatives {
         TRUST
     }
 
-    /// Takes the names of one directory.
-    pub(crate) fn take_of(&self, dir: Node) -> Vec<(Node, Box<[u8]>)> {
-        let mut guard = self.0.lock();
-        let all = &mut *guard;
-        let young = all.young.extract_if(|(own, _)| *own == dir);
-        young.chain(all.old.extract_if(|(own, _)| *own == dir)).collect()
-    }
-
     /// Takes all names.
     pub(crate) fn take(&self) -> Vec<(Node, Box<[u8]>)> {
         let mut all = self.0.lock();

@@ -28,11 +28,21 @@ pub(crate) const fn unpack(node: Node) -> (u32, u64) {
     ((node.0 >> 40) as u32, node.0 & (INO_LIMIT - 1))
 }
 
+/// Names under which a node is known: directory and last part.
+pub(crate) type Names = Vec<(Node, Box<[u8]>)>;
+
 /// What is remembered about a node that the kernel holds.
 struct Held {
     count: u64,
-    parent: u64,
-    name: Box<[u8]>,
+    names: Names,
+}
+
+impl Held {
+    fn know(&mut self, parent: Node, name: &[u8]) {
+        if !self.names.iter().any(|(dir, own)| *dir == parent && **own == *name) {
+            self.names.push((parent, name.into()));
+        }
+    }
 }
 
 type Shard = HashMap<u64, Held, BuildHasherDefault<Same>>;
@@ -52,15 +62,17 @@ impl Nodes {
     pub(crate) fn add(&self, node: Node, parent: Node, name: &[u8]) {
         let Some(shard) = self.shard(node) else { return };
         let mut shard = shard.lock();
-        let held = shard.entry(node.0).or_insert_with(|| Held {
-            count: 0,
-            parent: 0,
-            name: Box::default(),
-        });
+        let held = shard.entry(node.0).or_insert_with(|| Held { count: 0, names: Vec::new() });
         held.count += 1;
-        if held.parent != parent.0 || *held.name != *name {
-            held.parent = parent.0;
-            held.name = name.into();
+        held.know(parent, name);
+    }
+
+    /// A name of a held node moved, and the kernel's knowledge of it too.
+    pub(crate) fn renamed(&self, node: Node, from: (Node, &[u8]), to: (Node, &[u8])) {
+        let Some(shard) = self.shard(node) else { return };
+        if let Some(held) = shard.lock().get_mut(&node.0) {
+            held.names.retain(|(dir, name)| *dir != from.0 || **name != *from.1);
+            held.know(to.0, to.1);
         }
     }
 
@@ -89,13 +101,13 @@ impl Nodes {
         }
     }
 
-    /// All held nodes of a slot with the names under which they were handed out.
-    pub(crate) fn of_slot(&self, slot: u32) -> Vec<(Node, Node, Box<[u8]>)> {
+    /// All held nodes of a slot with the names under which they are known.
+    pub(crate) fn of_slot(&self, slot: u32) -> Vec<(Node, Names)> {
         let mut list = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock();
             let mine = shard.iter().filter(|(node, _)| unpack(Node(**node)).0 == slot);
-            list.extend(mine.map(|(n, held)| (Node(*n), Node(held.parent), held.name.clone())));
+            list.extend(mine.map(|(node, held)| (Node(*node), held.names.clone())));
         }
         list
     }
@@ -113,7 +125,10 @@ mod tests {
         nodes.add(node, pack(3, 1), b"a");
         nodes.add(node, pack(3, 1), b"b");
         assert!(!nodes.forget(node, 1));
-        assert_eq!(nodes.of_slot(3).len(), 1);
+        nodes.renamed(node, (pack(3, 1), b"a"), (pack(3, 2), b"c"));
+        let known = nodes.of_slot(3);
+        let names: Vec<_> = known[0].1.iter().map(|(dir, name)| (dir.0 & 7, &**name)).collect();
+        assert_eq!(names, [(1, b"b".as_slice()), (2, b"c".as_slice())]);
         assert!(nodes.of_slot(0).is_empty());
         assert!(nodes.forget(node, 1));
         assert!(!nodes.is_held(node));

@@ -42,11 +42,7 @@ impl Notices {
             .name("fs-notices".into())
             .spawn(move || run(&receiver, &own))
             .map_err(|_| FsError::Refused(libc::EAGAIN))?;
-        Ok(Self {
-            target,
-            sender: Mutex::new(Some(sender)),
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Self { target, sender: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Says who tells the kernel.

@@ -41,6 +41,7 @@ impl Tree {
         &self,
         mut f: impl FnMut(&mut Edit<'_>, &Olds) -> Result<Step<T>>,
     ) -> Result<T> {
+        self.check()?;
         let mut olds = Olds::default();
         for _ in 0..TRIES {
             let (wanted, reader) = {

@@ -6,8 +6,8 @@ use crate::reading;
 use crate::tree::Tree;
 use crate::vfs::Node;
 use std::sync::Arc;
-use tintype_store::{Moment, Store, View};
 use tintype_model::SnapshotId;
+use tintype_store::{Moment, Store, View};
 
 /// A read-only moment under a slot.
 pub(crate) struct Frozen {
@@ -39,10 +39,7 @@ pub(crate) enum Place {
 
 impl Place {
     /// Reads under the tree's lock (a snapshot needs none); `f` also gets the key of name hashes.
-    pub(crate) fn with<T>(
-        &self,
-        f: impl FnOnce(&mut dyn Moment, u64) -> Result<T>,
-    ) -> Result<T> {
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut dyn Moment, u64) -> Result<T>) -> Result<T> {
         match self {
             Self::Live(tree) => {
                 let mut state = tree.state.lock();

@@ -30,7 +30,18 @@ impl Tree {
         if !known || (flags & EXCHANGE != 0 && flags & (NOREPLACE | WHITEOUT) != 0) {
             return refuse(libc::EINVAL);
         }
-        let victim = self.edit(|edit| edit.rename(who, from, to, flags))?;
+        let edit_rename = |edit: &mut Edit<'_>| {
+            let moved = edit.existing(from.dir, from.name)?.ino;
+            let other = edit.entry(to.dir, to.name)?.map(|entry| entry.ino);
+            let victim = edit.rename(who, from, to, flags)?;
+            let (a, b) = ((self.node(from.dir), from.name), (self.node(to.dir), to.name));
+            self.nodes.renamed(self.node(moved), a, b);
+            if let Some(other) = other.filter(|_| flags & EXCHANGE != 0) {
+                self.nodes.renamed(self.node(other), b, a);
+            }
+            Ok(victim)
+        };
+        let victim = self.edit(edit_rename)?;
         if let Some(ino) = victim {
             self.reap_unheld(ino);
         }

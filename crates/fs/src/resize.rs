@@ -91,11 +91,8 @@ impl Edit<'_> {
         if size <= old {
             let mut wanted = Vec::new();
             let edge = !size.is_multiple_of(BYTES) && size < old;
-            let base = if edge {
-                Some(self.base(olds, ino, size / BYTES, &mut wanted)?)
-            } else {
-                None
-            };
+            let base =
+                if edge { Some(self.base(olds, ino, size / BYTES, &mut wanted)?) } else { None };
             if !wanted.is_empty() {
                 return Ok(Step::Read(wanted));
             }

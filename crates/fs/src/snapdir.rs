@@ -68,7 +68,7 @@ pub(crate) fn list(moments: &Moments, offset: u64, sink: &mut dyn DirSink) {
             return;
         }
     }
-    for snapshot in moments.list() {
+    for snapshot in moments.list_from(offset).iter() {
         let cookie = snapshot.id.0.saturating_add(SLOTS);
         let item = DirItem {
             ino: NODE.0.wrapping_add(cookie),

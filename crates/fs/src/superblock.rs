@@ -32,8 +32,7 @@ impl Super {
     pub(crate) fn decode(body: &[u8]) -> Result<Self> {
         let mut r = Reader::new(body, "filesystem");
         r.version(VERSION)?;
-        let value =
-            Self { next_ino: r.num()?, seed: r.num()?, blocks: r.num()?, inodes: r.num()? };
+        let value = Self { next_ino: r.num()?, seed: r.num()?, blocks: r.num()?, inodes: r.num()? };
         r.end()?;
         Ok(value)
     }

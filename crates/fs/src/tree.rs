@@ -4,7 +4,7 @@
 //! instant in which it cuts a commit.
 
 use crate::edit::Edit;
-use crate::error::{FsError, Result};
+use crate::error::{FsError, Result, refuse};
 use crate::inode::Inode;
 use crate::limits::Limits;
 use crate::nodes::{Nodes, pack};
@@ -39,6 +39,7 @@ pub(crate) struct Tree {
     /// There may be nameless inodes.
     pub(crate) has_orphans: AtomicBool,
     on_replaced: Mutex<Option<OnReplaced>>,
+    gone: AtomicBool,
 }
 
 impl Tree {
@@ -63,6 +64,7 @@ impl Tree {
             nodes: Arc::clone(nodes),
             limits: Limits::new(volume),
             on_replaced: Mutex::new(None),
+            gone: AtomicBool::new(false),
         });
         let owner: std::sync::Weak<dyn LineOwner> = Arc::downgrade(&(Arc::clone(&tree) as _));
         store.register(line, owner)?;
@@ -95,8 +97,14 @@ impl Tree {
         }
     }
 
+    /// Refuses changes of a line that was deleted.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.gone.load(Ordering::Acquire) { refuse(libc::ESTALE) } else { Ok(()) }
+    }
+
     /// Runs one operation that changes the tree: all or nothing.
     pub(crate) fn edit<T>(&self, f: impl FnOnce(&mut Edit<'_>) -> Result<T>) -> Result<T> {
+        self.check()?;
         let result = {
             let mut state = self.state.lock();
             let mut edit = Edit::new(&mut state);
@@ -114,9 +122,7 @@ impl Tree {
         let mut edit = Edit::new(&mut state);
         edit.directory(dir)?;
         match edit.entry(dir, name)? {
-            Some(found) => {
-                Ok(Some(self.entry(dir, name, found.ino, edit.inode(found.ino)?)))
-            }
+            Some(found) => Ok(Some(self.entry(dir, name, found.ino, edit.inode(found.ino)?))),
             None => Ok(None),
         }
     }
@@ -146,5 +152,9 @@ impl LineOwner for Tree {
         if let Some(f) = self.on_replaced.lock().as_ref() {
             f();
         }
+    }
+
+    fn gone(&self) {
+        self.gone.store(true, Ordering::Release);
     }
 }

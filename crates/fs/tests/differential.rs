@@ -1,5 +1,5 @@
 //! Random operations against the reference: trees, moments, differences and usage must be equal.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
 #[path = "common/model.rs"]
@@ -49,11 +49,7 @@ fn path() -> impl Strategy<Value = Path> {
 }
 
 fn place() -> impl Strategy<Value = usize> {
-    prop_oneof![
-        0_usize..9000,
-        (0_usize..80).prop_map(|n| n * 4096),
-        120_000_usize..300_000
-    ]
+    prop_oneof![0_usize..9000, (0_usize..80).prop_map(|n| n * 4096), 120_000_usize..300_000]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -384,7 +380,7 @@ impl World {
         hand.check(&model);
         fs.close().unwrap();
         drop(fs);
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             store.delete_volume(volume, true).unwrap();
         }
     }

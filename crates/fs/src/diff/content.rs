@@ -20,7 +20,7 @@ impl Diff {
         new: &Found,
         spans: &[Key],
     ) -> Result<Option<Vec<(u64, u64)>>> {
-        let end = new.0.size.div_ceil(BYTES);
+        let end = new.0.size;
         let mut differs = old.0.size != new.0.size;
         let mut list = Vec::new();
         let zero = (0, old.1.pieces.clone(), new.1.pieces.clone());
@@ -52,7 +52,7 @@ impl Diff {
         Ok(differs.then_some(list))
     }
 
-    /// Adds the differing blocks of one span below block `end` of the file.
+    /// Adds the blocks of one span that differ below byte `end` of the file.
     fn span(
         &self,
         span: u64,
@@ -64,14 +64,14 @@ impl Diff {
         let (old, new) = (self.a.reader(), self.b.reader());
         for at in 0..SPAN {
             let block = span * SPAN_BLOCKS + u64::from(at);
-            if block >= end {
+            let offset = block * BYTES;
+            if offset >= end {
                 return Ok(());
             }
             let (x, y) = (data(a, at), data(b, at));
-            if x == y || same_bytes(&old, x, &new, y)? {
+            if x == y || same_bytes(&old, x, &new, y, (end - offset).min(BYTES) as usize)? {
                 continue;
             }
-            let offset = block * BYTES;
             match list.last_mut() {
                 Some(last) if last.0 + last.1 == offset => last.1 += BYTES,
                 _ => list.push((offset, BYTES)),
@@ -95,6 +95,7 @@ fn same_bytes(
     x: Option<(u64, u16)>,
     new: &BlockReader,
     y: Option<(u64, u16)>,
+    len: usize,
 ) -> Result<bool> {
     let mut blocks = ([0; BLOCK], [0; BLOCK]);
     for (reader, place, block) in [(old, x, &mut blocks.0), (new, y, &mut blocks.1)] {
@@ -106,5 +107,5 @@ fn same_bytes(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(blocks.0 == blocks.1)
+    Ok(blocks.0.get(..len) == blocks.1.get(..len))
 }

@@ -73,8 +73,7 @@ impl Fixture {
     }
 
     pub fn create(&self, dir: Node, name: &str) -> Node {
-        let (entry, _) =
-            self.fs.create(&ME, dir, name.as_bytes(), 0o644, 0, libc::O_EXCL).unwrap();
+        let (entry, _) = self.fs.create(&ME, dir, name.as_bytes(), 0o644, 0, libc::O_EXCL).unwrap();
         entry.node
     }
 

@@ -74,10 +74,13 @@ impl Model {
     }
 
     pub fn links(&self, id: u64) -> usize {
-        self.things.values().flat_map(|t| match &t.body {
-            Body::Dir(e) => e.values().filter(|i| **i == id).count().into(),
-            _ => None,
-        }).sum()
+        self.things
+            .values()
+            .flat_map(|t| match &t.body {
+                Body::Dir(e) => e.values().filter(|i| **i == id).count().into(),
+                _ => None,
+            })
+            .sum()
     }
 
     fn touch(&mut self, id: u64, clock: &mut Clock) {
@@ -284,17 +287,18 @@ pub fn compare(a: &Model, b: &Model) -> Vec<DiffEntry> {
         }
     }
     let mut found = Vec::new();
-    let mut tell = |model: &Model, id: u64, path: &str, change, old_path: Option<String>, ranges| {
-        let (object, size) = object(&model.things[&id]);
-        found.push(DiffEntry {
-            path: path.as_bytes().to_vec(),
-            change,
-            old_path: old_path.map(String::into_bytes),
-            object,
-            size,
-            ranges,
-        });
-    };
+    let mut tell =
+        |model: &Model, id: u64, path: &str, change, old_path: Option<String>, ranges| {
+            let (object, size) = object(&model.things[&id]);
+            found.push(DiffEntry {
+                path: path.as_bytes().to_vec(),
+                change,
+                old_path: old_path.map(String::into_bytes),
+                object,
+                size,
+                ranges,
+            });
+        };
     let mut added = std::collections::BTreeSet::new();
     for (id, (mut lost, mut got)) in moves {
         lost.sort();
