@@ -8,6 +8,7 @@ mod allocate;
 mod attributes;
 mod blocks;
 mod caller;
+mod calls;
 mod copy;
 mod create;
 mod diff;
