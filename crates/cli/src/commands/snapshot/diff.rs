@@ -42,7 +42,7 @@ pub fn line(entry: &DiffEntry) -> String {
         DiffChange::Attributes => 'a',
         DiffChange::Renamed => 'R',
     };
-    let slash = if entry.object == DiffObject::Dir { "/" } else { "" };
+    let slash = if entry.object == DiffObject::Dir && entry.path != "/" { "/" } else { "" };
     let old = entry.old_path.as_ref().map_or_else(String::new, |old| format!("{old}{slash} -> "));
     let mut text = printable(&format!("{sign} {old}{}{slash}", entry.path));
     text.push('\n');

@@ -1,0 +1,103 @@
+//! The main job through a real mount.
+
+use std::fs;
+use std::path::Path;
+
+use crate::world::{World, fuse, mounted_below};
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn write_snapshot_look_diff_clone_restore() {
+    if !fuse() {
+        return;
+    }
+    let world = World::up();
+    world.ok("fs create home --mount home");
+    let letter = world.path("home/letter");
+    fs::write(&letter, "first").unwrap();
+    fs::write(world.path("home/old"), "old").unwrap();
+    let point = world.json("snapshot create home@a")["access_point"].as_str().unwrap().to_owned();
+    fs::write(&letter, "second").unwrap();
+    fs::rename(world.path("home/old"), world.path("home/new")).unwrap();
+
+    assert!(
+        !fs::read_dir(world.path("home")).unwrap().any(|e| e.unwrap().file_name() == ".snapshots")
+    );
+    let past = world.path("home/.snapshots").join(point);
+    assert_eq!(read(&past.join("letter")), "first");
+    let refused = fs::write(past.join("letter"), "x").unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+
+    let diff = world.ok("snapshot diff home@a home");
+    assert_eq!(diff, "a /\nM /letter\nR /old -> /new\n");
+    let back = world.json("snapshot diff home home@a --ranges");
+    assert_eq!(back["entries"].as_array().unwrap().len(), 3, "{back}");
+
+    world.ok("snapshot clone home@a copy --mount copy");
+    assert_eq!(read(&world.path("copy/letter")), "first");
+    fs::write(world.path("copy/letter"), "copied").unwrap();
+
+    world.ok("snapshot restore home@a --keep b");
+    assert_eq!(read(&letter), "first");
+    assert!(world.path("home/old").exists() && !world.path("home/new").exists());
+    world.ok("snapshot restore home@b");
+    assert_eq!(read(&letter), "second");
+    assert_eq!(read(&world.path("copy/letter")), "copied");
+    assert!(world.json("snapshot space home@a home@b")["bytes"].is_u64());
+    assert!(world.json("fsck")["clean"].as_bool().unwrap());
+}
+
+#[test]
+fn mounts_come_back_and_nothing_stays_behind() {
+    if !fuse() {
+        return;
+    }
+    let mut world = World::up();
+    world.ok("fs create home --mount home");
+    fs::write(world.path("home/a"), "kept").unwrap();
+    assert_eq!(world.stop("-TERM"), Some(0));
+    assert!(!mounted_below(world.dir.path()));
+    world.start(&[]);
+    assert_eq!(read(&world.path("home/a")), "kept");
+    world.ok("sync home");
+    world.stop("-KILL");
+    world.start(&[]);
+    assert_eq!(read(&world.path("home/a")), "kept");
+    world.ok("fs unmount home");
+    assert!(!world.json("fs show home")["mounted"].as_bool().unwrap());
+    world.ok("down");
+    assert!(!mounted_below(world.dir.path()));
+}
+
+#[test]
+fn a_mount_in_use_is_left_alone_without_force() {
+    if !fuse() {
+        return;
+    }
+    let world = World::up();
+    world.ok("fs create home --mount home");
+    let open = fs::File::create(world.path("home/open")).unwrap();
+    assert!(world.fails("fs unmount home", 1).contains("--force"));
+    assert!(world.fails("fs delete home", 1).contains("is mounted"));
+    drop(open);
+    world.ok("fs unmount home");
+    world.ok("fs mount home elsewhere");
+    assert!(world.path("elsewhere/open").exists());
+    world.ok("fs delete home --force");
+}
+
+#[test]
+fn the_demo_plays_and_cleans_up() {
+    if !fuse() {
+        return;
+    }
+    let world = World::empty();
+    let output = world.command(&["demo"]).env("TMPDIR", world.dir.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("M /letter.txt"), "{text}");
+    assert_eq!(fs::read_dir(world.dir.path()).unwrap().count(), 0);
+}
