@@ -1,5 +1,7 @@
 //! The use cases on a real store without mounts: names, rules, limits, refusals.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
 use std::sync::Arc;
 
 use tintype_app::types::{

@@ -17,7 +17,7 @@ pub struct Global {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// Socket of the server [default: tintype/socket in the user's runtime folder]
+    /// Socket of the server (default: tintype/socket in the user's runtime folder)
     #[arg(long, global = true, value_name = "PATH", env = "TINTYPE_SOCKET")]
     pub socket: Option<PathBuf>,
 }

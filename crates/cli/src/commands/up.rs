@@ -16,7 +16,7 @@ use crate::{output, paths};
 /// Options of `up`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Folder of the store; made when it is not there [default: tintype/store in the user's data folder]
+    /// Folder of the store; made when it is not there (default: tintype/store in the user's data folder)
     #[arg(long, value_name = "DIR", env = "TINTYPE_STORE")]
     store: Option<PathBuf>,
     /// Also listen on this loopback address; port 0 takes any free one

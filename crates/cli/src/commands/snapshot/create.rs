@@ -20,7 +20,7 @@ pub struct Args {
     /// A snapshot of this snapshot instead of the live filesystem
     #[arg(long, value_name = "FS@OTHER")]
     source: Option<SnapshotRef>,
-    /// Its directory under .snapshots [default: @GMT-YYYY.MM.DD-HH.MM.SS]
+    /// Its directory under .snapshots (default: @GMT-YYYY.MM.DD-HH.MM.SS)
     #[arg(long, value_name = "DIRNAME")]
     access_point: Option<AccessPoint>,
     /// Tags, separated by commas; can be repeated
