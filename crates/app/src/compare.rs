@@ -12,7 +12,8 @@ impl App {
     /// Everything that differs from one moment to another; with `ranges` the changed parts of files.
     pub fn diff(&self, from: &MomentName, to: &MomentName, ranges: bool) -> AppResult<Diff> {
         let (a, b) = (self.moment(from)?, self.moment(to)?);
-        let entries = crate::trees::diff(&self.store(), a, b, ranges)
+        let store = self.store()?;
+        let entries = crate::trees::diff(&store, a, b, ranges)
             .map_err(|e| fs_error(&format!("diff of {from} and {to}"), &e))?;
         Ok(Diff { from: from.clone(), to: to.clone(), entries })
     }
@@ -34,7 +35,7 @@ impl App {
         let mut ids = ids?;
         ids.sort_unstable();
         ids.dedup();
-        let bytes = self.store().reclaimable(&ids).map_err(|e| store_error("snapshots", &e))?;
+        let bytes = self.store()?.reclaimable(&ids).map_err(|e| store_error("snapshots", &e))?;
         Ok(SpaceInfo { snapshots: names.to_vec(), bytes })
     }
 }

@@ -19,7 +19,7 @@ impl App {
         meta.capacity = wish.capacity;
         meta.compression = wish.compression;
         let object = format!("filesystem {}", wish.name);
-        let store = self.store();
+        let store = self.store()?;
         let volume =
             store.create_volume(NewVolume { meta }).map_err(|e| store_error(&object, &e))?;
         if let Err(error) = crate::trees::create(&store, volume.id) {
@@ -35,17 +35,17 @@ impl App {
         volume: Volume,
         dir: Option<&std::path::Path>,
     ) -> AppResult<FsInfo> {
-        let Some(dir) = dir else { return Ok(self.fs_info(&volume)) };
+        let Some(dir) = dir else { return self.fs_info(&volume) };
         if let Err(error) = self.mount_now(&volume, dir) {
-            drop(self.store().delete_volume(volume.id, true));
+            drop(self.store()?.delete_volume(volume.id, true));
             return Err(error);
         }
         let volume = self.remember(&volume, Some(dir.to_owned()))?;
-        Ok(self.fs_info(&volume))
+        self.fs_info(&volume)
     }
 
     pub(crate) fn refuse_taken(&self, name: &VolumeName) -> AppResult<()> {
-        if self.store().volume(name.as_str()).is_none() {
+        if self.store()?.volume(name.as_str()).is_none() {
             return Ok(());
         }
         Err(AppError::new(
@@ -58,15 +58,15 @@ impl App {
 
     /// All filesystems by name.
     pub fn fs_list(&self) -> AppResult<Vec<FsInfo>> {
-        let mut volumes = self.store().volumes();
+        let mut volumes = self.store()?.volumes();
         volumes.retain(|volume| volume.meta.kind == VolumeKind::Filesystem);
         volumes.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
-        Ok(volumes.iter().map(|volume| self.fs_info(volume)).collect())
+        volumes.iter().map(|volume| self.fs_info(volume)).collect()
     }
 
     /// One filesystem.
     pub fn fs_show(&self, name: &VolumeName) -> AppResult<FsInfo> {
-        Ok(self.fs_info(&self.volume(name)?))
+        self.fs_info(&self.volume(name)?)
     }
 
     /// Changes name, limits or compression.
@@ -78,13 +78,13 @@ impl App {
         }
         let object = format!("filesystem {name}");
         let mut change = |meta: &mut VolumeMeta| apply(update, meta);
-        let store = self.store();
+        let store = self.store()?;
         let volume =
             store.update_volume(volume.id, &mut change).map_err(|e| store_error(&object, &e))?;
         if let Some(mounted) = self.mounted(volume.id) {
             mounted.tree.refresh_limits();
         }
-        Ok(self.fs_info(&volume))
+        self.fs_info(&volume)
     }
 
     /// Deletes a filesystem; with `force` also its mount and its snapshots.
@@ -92,7 +92,7 @@ impl App {
         let _one_change = self.admin.lock();
         let volume = self.volume(name)?;
         let object = format!("filesystem {name}");
-        let snapshots = self.store().snapshots(Some(volume.id));
+        let snapshots = self.store()?.snapshots(Some(volume.id));
         if !force && !snapshots.is_empty() {
             return Err(has_snapshots(&object, snapshots.len()));
         }
@@ -106,7 +106,7 @@ impl App {
             ));
         }
         self.unmount_now(volume.id, force)?;
-        self.store().delete_volume(volume.id, force).map_err(|e| store_error(&object, &e))?;
+        self.store()?.delete_volume(volume.id, force).map_err(|e| store_error(&object, &e))?;
         self.problems.lock().remove(&volume.id);
         self.tally.lock().remove_volume(volume.id);
         let mut deleted = vec![name.to_string()];
@@ -114,12 +114,12 @@ impl App {
         Ok(DeletedInfo { deleted })
     }
 
-    pub(crate) fn fs_info(&self, volume: &Volume) -> FsInfo {
-        let store = self.store();
+    pub(crate) fn fs_info(&self, volume: &Volume) -> AppResult<FsInfo> {
+        let store = self.store()?;
         let usage = store.usage(volume.id);
         let count = self.tally.lock().volume(volume.id);
         let meta = &volume.meta;
-        FsInfo {
+        Ok(FsInfo {
             name: meta.name.clone(),
             id: volume.id.to_string(),
             created: meta.created,
@@ -131,7 +131,7 @@ impl App {
             snapshots: count.read_only + count.writable,
             live_bytes: usage.live_bytes,
             snapshot_bytes: usage.snapshot_bytes,
-        }
+        })
     }
 }
 

@@ -25,7 +25,8 @@ impl App {
     pub fn mount_remembered(&self) -> Vec<String> {
         let _one_change = self.admin.lock();
         let mut problems = Vec::new();
-        for volume in self.store().volumes() {
+        let volumes = self.store().map(|store| store.volumes()).unwrap_or_default();
+        for volume in volumes {
             let Some(dir) = volume.meta.mount.clone() else { continue };
             if let Err(error) = self.mount_now(&volume, &dir) {
                 let text = format!("{error}. {}", error.remedy);
@@ -44,13 +45,13 @@ impl App {
         check_dir(dir)?;
         if let Some(mounted) = self.mounted(volume.id) {
             if mounted.dir == dir {
-                return Ok(self.fs_info(&volume));
+                return self.fs_info(&volume);
             }
             return Err(already(&volume, &mounted.dir));
         }
         self.mount_now(&volume, dir)?;
         let volume = self.remember(&volume, Some(dir.to_owned()))?;
-        Ok(self.fs_info(&volume))
+        self.fs_info(&volume)
     }
 
     /// Unmounts a filesystem, and does not mount it at the next start.
@@ -64,13 +65,13 @@ impl App {
             Err(_) if self.is_shut_down() => volume,
             other => other?,
         };
-        Ok(self.fs_info(&volume))
+        self.fs_info(&volume)
     }
 
     pub(crate) fn remember(&self, volume: &Volume, dir: Option<PathBuf>) -> AppResult<Volume> {
         let object = format!("filesystem {}", volume.meta.name);
         let mut change = |meta: &mut tintype_model::VolumeMeta| meta.mount.clone_from(&dir);
-        self.store().update_volume(volume.id, &mut change).map_err(|e| store_error(&object, &e))
+        self.store()?.update_volume(volume.id, &mut change).map_err(|e| store_error(&object, &e))
     }
 
     /// The mount of a volume, if it is alive.
@@ -86,7 +87,7 @@ impl App {
         self.let_go(volume.id)?;
         make_dir(dir)?;
         self.mounter.repair(dir).map_err(|e| mount_error(&object, dir, &e))?;
-        let tree = trees::open(&self.store(), volume.id, self.store_path())
+        let tree = trees::open(&self.store()?, volume.id, self.store_path())
             .map_err(|e| fs_error(&object, &e))?;
         let mount = match self.mounter.mount(name, dir, Arc::clone(&tree) as _) {
             Ok(mount) => mount,
@@ -138,7 +139,7 @@ impl App {
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.store().check().is_err()
+        self.store().and_then(|store| store.check().map_err(|e| store_error("store", &e))).is_err()
     }
 
     /// After a shutdown request of a program, mounting means opening the store anew. Other mounts come back too.
@@ -151,7 +152,7 @@ impl App {
         self.unmount_all();
         self.reopen()?;
         for (id, dir) in others {
-            let volume = self.store().volumes().into_iter().find(|volume| volume.id == id);
+            let volume = self.store()?.volumes().into_iter().find(|volume| volume.id == id);
             if let Some(volume) = volume {
                 self.mount_now(&volume, &dir)?;
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
@@ -12,7 +13,7 @@ use tintype_segments::{FolderFiles, Segments};
 use tintype_store::{Snapshot, Store, StoreOptions, Volume};
 
 use crate::convert::store_error;
-use crate::error::{AppError, AppResult};
+use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
 use crate::mounts::Mounted;
 use crate::port::Mounter;
@@ -31,9 +32,13 @@ pub struct AppOptions {
     pub user: String,
 }
 
+/// How long the threads of a mount that is gone may hold the store.
+const RELEASE_LIMIT: Duration = Duration::from_secs(10);
+
 /// The one facade. Every method may be called from many threads; all of them block.
 pub struct App {
-    store: RwLock<Arc<Store>>,
+    /// Absent only after a reopening that failed.
+    store: RwLock<Option<Arc<Store>>>,
     pub(crate) folder: Mutex<StoreFolder>,
     path: PathBuf,
     pub(crate) mounter: Arc<dyn Mounter>,
@@ -66,7 +71,7 @@ impl App {
         let store = open_store(&path)?;
         let tally = Mutex::new(Tally::of(&store));
         Ok(Arc::new(Self {
-            store: RwLock::new(store),
+            store: RwLock::new(Some(store)),
             folder: Mutex::new(folder),
             path,
             mounter,
@@ -103,12 +108,20 @@ impl App {
         let _one_change = self.admin.lock();
         let said = self.write_holder(true);
         self.unmount_all();
-        self.store().close().map_err(|e| store_error(&self.store_object(), &e))?;
+        self.store()?.close().map_err(|e| store_error(&self.store_object(), &e))?;
         said
     }
 
-    pub(crate) fn store(&self) -> Arc<Store> {
-        Arc::clone(&self.store.read())
+    pub(crate) fn store(&self) -> AppResult<Arc<Store>> {
+        let store = self.store.read().clone();
+        store.ok_or_else(|| {
+            AppError::new(
+                ErrorKind::Unavailable,
+                self.store_object(),
+                "could not be opened again",
+                "Restart the server: `tintype down`, then `tintype up`.",
+            )
+        })
     }
 
     pub(crate) fn store_object(&self) -> String {
@@ -119,23 +132,39 @@ impl App {
     /// Nothing may be mounted. The caller holds `admin`.
     pub(crate) fn reopen(&self) -> AppResult<()> {
         let mut place = self.store.write();
-        // What could not be written stays unwritten; that is known already.
-        drop(place.close());
-        *place = open_store(&self.path)?;
-        *self.tally.lock() = Tally::of(&place);
+        if let Some(old) = place.take() {
+            // What could not be written stays unwritten; that is known already.
+            drop(old.close());
+        }
+        let store = open_released(&self.path)?;
+        *self.tally.lock() = Tally::of(&store);
+        *place = Some(store);
         Ok(())
     }
 
     pub(crate) fn volume(&self, name: &VolumeName) -> AppResult<Volume> {
-        let found = self.store().volume(name.as_str());
+        let found = self.store()?.volume(name.as_str());
         found.ok_or_else(|| AppError::no_filesystem(name.as_str()))
     }
 
     pub(crate) fn snapshot(&self, name: &SnapshotRef) -> AppResult<(Volume, Arc<Snapshot>)> {
         let volume = self.volume(&name.volume)?;
-        let found = self.store().snapshot(volume.id, name.snapshot.as_str());
+        let found = self.store()?.snapshot(volume.id, name.snapshot.as_str());
         let missing = || AppError::no_snapshot(name.volume.as_str(), name.snapshot.as_str());
         Ok((volume, found.ok_or_else(missing)?))
+    }
+}
+
+/// Opens a store that the last threads of a mount may still hold for a moment.
+fn open_released(path: &Path) -> AppResult<Arc<Store>> {
+    let start = Instant::now();
+    loop {
+        match open_store(path) {
+            Err(e) if e.kind == ErrorKind::Busy && start.elapsed() < RELEASE_LIMIT => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            other => return other,
+        }
     }
 }
 

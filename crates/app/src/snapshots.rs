@@ -31,12 +31,12 @@ impl App {
         self.refuse_too_many(u64::from(!wish.writable), u64::from(wish.writable))?;
         let new = self.new_snapshot(&volume, wish, source);
         let snapshot = self
-            .store()
+            .store()?
             .create_snapshot(volume.id, new)
             .map_err(|e| store_error(&format!("snapshot {}", wish.snapshot), &e))?;
         self.count_new(&snapshot, source.is_none() && !wish.writable);
         self.entries_changed(volume.id);
-        Ok(self.snapshot_info(&volume.meta.name, &snapshot))
+        self.snapshot_info(&volume.meta.name, &snapshot)
     }
 
     fn count_new(&self, snapshot: &Snapshot, of_live: bool) {
@@ -105,7 +105,7 @@ impl App {
         filter: &SnapshotFilter,
     ) -> AppResult<Vec<SnapshotInfo>> {
         let of = volume.map(|name| self.volume(name)).transpose()?.map(|volume| volume.id);
-        let store = self.store();
+        let store = self.store()?;
         let names: HashMap<VolumeId, VolumeName> =
             store.volumes().into_iter().map(|volume| (volume.id, volume.meta.name)).collect();
         let mut found = store.snapshots(of);
@@ -121,7 +121,7 @@ impl App {
     /// One snapshot.
     pub fn snapshot_show(&self, name: &SnapshotRef) -> AppResult<SnapshotInfo> {
         let (volume, snapshot) = self.snapshot(name)?;
-        Ok(self.snapshot_info(&volume.meta.name, &snapshot))
+        self.snapshot_info(&volume.meta.name, &snapshot)
     }
 
     /// Changes what a snapshot says about itself, or makes it writable.
@@ -148,7 +148,7 @@ impl App {
         if becomes_writable {
             self.refuse_too_many(0, 1)?;
         }
-        let store = self.store();
+        let store = self.store()?;
         let now = Timestamp::now();
         let mut change = |meta: &mut SnapshotMeta| apply(update, meta, now);
         let mut snapshot = store.update_snapshot(snapshot.id, &mut change).map_err(fail)?;
@@ -159,7 +159,7 @@ impl App {
             tally.add(&snapshot);
         }
         self.entries_changed(volume.id);
-        Ok(self.snapshot_info(&volume.meta.name, &snapshot))
+        self.snapshot_info(&volume.meta.name, &snapshot)
     }
 
     /// Deletes snapshots: all of them, or none.
@@ -178,7 +178,7 @@ impl App {
             }
         }
         let deleted: Vec<String> = names.iter().map(ToString::to_string).collect();
-        self.store()
+        self.store()?
             .delete_snapshots(&ids)
             .map_err(|e| store_error(&format!("snapshots {}", deleted.join(", ")), &e))?;
         gone.values().for_each(|snapshot| self.tally.lock().remove(snapshot));
@@ -233,7 +233,7 @@ impl App {
                 Some(self.new_snapshot(&volume, &wish, None))
             }
         };
-        let store = self.store();
+        let store = self.store()?;
         store
             .restore(volume.id, snapshot.id, new)
             .map_err(|e| store_error(&format!("snapshot {name}"), &e))?;
@@ -260,7 +260,7 @@ impl App {
         meta.quota = source.meta.quota;
         meta.capacity = source.meta.capacity;
         let volume = self
-            .store()
+            .store()?
             .clone_snapshot(snapshot.id, NewVolume { meta })
             .map_err(|e| store_error(&format!("snapshot {name}"), &e))?;
         self.mount_new(volume, request.mount.as_deref())
@@ -274,9 +274,13 @@ impl App {
         }
     }
 
-    fn snapshot_info(&self, volume: &VolumeName, snapshot: &Arc<Snapshot>) -> SnapshotInfo {
-        let frees = self.store().reclaimable_each(std::slice::from_ref(snapshot));
-        snapshot_info(volume, snapshot, frees.first().copied().unwrap_or_default())
+    fn snapshot_info(
+        &self,
+        volume: &VolumeName,
+        snapshot: &Arc<Snapshot>,
+    ) -> AppResult<SnapshotInfo> {
+        let frees = self.store()?.reclaimable_each(std::slice::from_ref(snapshot));
+        Ok(snapshot_info(volume, snapshot, frees.first().copied().unwrap_or_default()))
     }
 }
 

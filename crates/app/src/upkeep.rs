@@ -1,7 +1,7 @@
 //! Use cases that keep a store well: sync, status, fsck, scrub.
 
 use tintype_model::VolumeName;
-use tintype_store::StoreStatus;
+use tintype_store::{Store, StoreStatus};
 
 use crate::convert::store_error;
 use crate::error::AppResult;
@@ -13,18 +13,18 @@ impl App {
     pub fn sync(&self, only: Option<&VolumeName>) -> AppResult<SyncInfo> {
         let volumes = match only {
             Some(name) => vec![self.volume(name)?],
-            None => self.store().volumes(),
+            None => self.store()?.volumes(),
         };
         for volume in &volumes {
             self.flush(volume)?;
         }
-        self.store().sync().map_err(|e| store_error(&self.store_object(), &e))?;
+        self.store()?.sync().map_err(|e| store_error(&self.store_object(), &e))?;
         Ok(SyncInfo { synced: volumes.into_iter().map(|volume| volume.meta.name).collect() })
     }
 
     /// How the server and its store are.
     pub fn status(&self) -> AppResult<StatusInfo> {
-        let store = self.store();
+        let store = self.store()?;
         let status = store.status().map_err(|e| store_error(&self.store_object(), &e))?;
         let (read_only, writable) = self.tally.lock().total();
         Ok(StatusInfo {
@@ -39,14 +39,13 @@ impl App {
             disk_bytes: status.record_bytes + status.segment_bytes,
             dead_bytes: status.segment_bytes.saturating_sub(status.segment_live_bytes),
             dirty_bytes: status.unwritten_bytes as u64,
-            mounts: self.mount_infos(),
+            mounts: self.mount_infos(&store),
             jobs: jobs(&status),
             problems: self.problems.lock().values().cloned().collect(),
         })
     }
 
-    fn mount_infos(&self) -> Vec<MountInfo> {
-        let store = self.store();
+    fn mount_infos(&self, store: &Store) -> Vec<MountInfo> {
         let mounts = self.mounts.lock();
         let alive = mounts.iter().filter(|(_, mounted)| mounted.mount.is_alive());
         let info = |(id, mounted): (&_, &std::sync::Arc<crate::mounts::Mounted>)| {
@@ -61,12 +60,14 @@ impl App {
 
     /// Checks the whole store, and repairs it if asked to.
     pub fn fsck(&self, repair: bool) -> AppResult<FsckInfo> {
-        crate::trees::fsck(&self.store(), repair).map_err(|e| store_error(&self.store_object(), &e))
+        let store = self.store()?;
+        crate::trees::fsck(&store, repair).map_err(|e| store_error(&self.store_object(), &e))
     }
 
     /// Reads all data and verifies all checksums.
     pub fn scrub(&self) -> AppResult<ScrubInfo> {
-        crate::trees::scrub(&self.store()).map_err(|e| store_error(&self.store_object(), &e))
+        let store = self.store()?;
+        crate::trees::scrub(&store).map_err(|e| store_error(&self.store_object(), &e))
     }
 }
 
