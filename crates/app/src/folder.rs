@@ -5,6 +5,7 @@
 //! lock         held with flock while a server runs; its text says who holds it
 //! kv/          records
 //! segments/    data
+//! mnt/         mounts of those who want them here
 //! ```
 
 use std::fs::{self, File, TryLockError};
