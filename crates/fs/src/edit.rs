@@ -253,7 +253,7 @@ impl<'a> Edit<'a> {
                     let pieces = held.pieces.clone().or_else(old).unwrap_or_default();
                     let body = held.inode.encode();
                     if fresh {
-                        state.line.put_new(key, body, pieces);
+                        state.line.put_fresh(key, body, pieces);
                     } else {
                         state.line.put(key, body, pieces);
                     }

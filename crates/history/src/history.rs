@@ -75,7 +75,7 @@ pub struct History {
     next_epoch: u64,
     next_space: u64,
     next_seq: u64,
-    dirty_cells: BTreeSet<(SpaceId, Epoch, Epoch)>,
+    pub(crate) dirty_cells: BTreeSet<(SpaceId, Epoch, Epoch)>,
 }
 
 impl History {
@@ -327,7 +327,7 @@ impl History {
     }
 }
 
-fn encode_space(space: &Space) -> Vec<u8> {
+pub(crate) fn encode_space(space: &Space) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, space.open.0);
     put_varint(&mut out, space.tag);

@@ -12,6 +12,7 @@ mod cells;
 pub mod codec;
 mod error;
 mod history;
+mod merge;
 pub mod read;
 mod reclaim;
 mod tree;

@@ -350,6 +350,64 @@ impl Tree {
         headless.filter_map(|(id, space)| Some((*id, space.newest()?)))
     }
 
+    /// Pairs of joined, headless neighbours (upper, lower) of sequences longer than `depth`, the lightest
+    /// upper one first.
+    #[must_use]
+    pub fn mergeable(&self, depth: usize) -> Vec<(SpaceId, SpaceId)> {
+        let mut pairs = Vec::new();
+        let tops = self.spaces.iter().filter(|(_, space)| space.continued_by().is_none());
+        for (top, _) in tops {
+            let sequence = self.sequence(*top);
+            if sequence.spaces.len() <= depth {
+                continue;
+            }
+            for pair in sequence.spaces.windows(2).skip(1) {
+                if let [upper, lower] = pair {
+                    let weight = self.spaces.get(upper).map_or(u64::MAX, |space| {
+                        space.cells.alive_total().saturating_add(space.cells.dead_total())
+                    });
+                    pairs.push((weight, *upper, *lower));
+                }
+            }
+        }
+        pairs.sort_unstable();
+        pairs.into_iter().map(|(_, upper, lower)| (upper, lower)).collect()
+    }
+
+    /// Makes `upper` part of `lower`, which it continues. Answers the children that moved with it.
+    pub fn merge(&mut self, upper: SpaceId, lower: SpaceId) -> Vec<SpaceId> {
+        let Some(gone) = self.spaces.get(&upper).cloned() else { return Vec::new() };
+        self.remove(upper);
+        let fork = gone.fork();
+        let mut moved = Vec::new();
+        for (_, children) in gone.children {
+            for child in children {
+                if let Some(parent) = self.spaces.get_mut(&child).and_then(|c| c.parent.as_mut()) {
+                    parent.space = lower;
+                    moved.push(child);
+                }
+            }
+        }
+        let Some(space) = self.spaces.get_mut(&lower) else { return moved };
+        space.open = gone.open;
+        space.tag = gone.tag;
+        for (epoch, count) in gone.names {
+            *space.names.entry(epoch).or_insert(0) += count;
+        }
+        for (birth, bytes) in gone.cells.alive_after(Epoch(0)) {
+            space.cells.set_alive(birth, bytes);
+        }
+        for (death, birth, bytes) in gone.cells.all_dead() {
+            space.cells.set_dead(death, birth, bytes);
+            if birth <= fork && birth > space.fork() {
+                let alive = space.cells.alive(birth);
+                space.cells.set_alive(birth, alive.saturating_sub(bytes));
+            }
+        }
+        self.link_children();
+        moved
+    }
+
     /// Changes the cells as the work does when it is complete; answers the bytes that go.
     pub fn settle(&mut self, work: Work) -> u64 {
         match work {

@@ -88,7 +88,7 @@ impl Store {
             done = core.trim;
         }
         if !done && batch.is_empty() {
-            return Ok(false);
+            return self.merge_step(core);
         }
         let applied = self.apply_refs(core, &mut batch, Vec::new(), &output);
         self.poisoning(applied)?;

@@ -16,6 +16,7 @@ mod error;
 mod extents;
 mod fsck;
 mod live;
+mod merge;
 mod meta;
 mod moment;
 mod ram;

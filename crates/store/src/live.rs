@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tintype_history::{Base, Change, Epoch, Key, Piece, Point, Record, SpaceId, read};
+use tintype_history::{Base, Change, Epoch, Key, Piece, Point, Record, SpaceId};
 use tintype_segments::{BLOCK, EXTENT_BLOCKS, Owner};
 
 /// Records that a line keeps besides its changes.
@@ -217,6 +217,10 @@ impl LiveLine {
     /// Another reference to the blocks of `piece`, at position `at`.
     #[must_use]
     pub fn share(&self, piece: &Piece, at: u16) -> Piece {
+        // Two references: from now on neither may be changed in place.
+        if let Some(open) = self.open.as_ref().filter(|open| open.id == piece.extent) {
+            open.seal();
+        }
         Piece { at, birth: self.epoch, ..*piece }
     }
 
@@ -272,6 +276,12 @@ impl LiveLine {
     }
 }
 
+impl Drop for LiveLine {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
 /// Neighbouring pieces of one extent become one.
 fn joined(pieces: Box<[Piece]>) -> Box<[Piece]> {
     let follows = |a: &Piece, b: &Piece| {
@@ -301,14 +311,12 @@ impl Moment for LiveLine {
         if let Some(found) = self.clean.get(&key) {
             return Ok(found);
         }
-        self.shared.check()?;
-        let found = read::get(&*self.shared.kv, &self.chain, key)?.map(Arc::new);
+        let found = self.shared.get_record(&self.chain, key)?.map(Arc::new);
         self.clean.insert(key, found.clone(), 1);
         Ok(found)
     }
 
     fn scan(&mut self, from: Key, to: Key, visit: &mut Visit<'_>) -> Result<()> {
-        self.shared.check()?;
         if from >= to {
             return Ok(());
         }
@@ -320,7 +328,7 @@ impl Moment for LiveLine {
             frozen: changes.range(range).peekable(),
         };
         let mut stopped = false;
-        read::scan(&*self.shared.kv, &self.chain, from, to, &mut |key, record| {
+        self.shared.scan_records(&self.chain, from, to, &mut |key, record| {
             while let Some((changed, new)) = overlay.next_upto(key) {
                 if let Some(new) = new
                     && visit(changed, new).is_break()
@@ -348,7 +356,7 @@ impl Moment for LiveLine {
             let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
             let Some(end) = last.next().filter(|_| group.len() > 1) else { continue };
             let mut found = Vec::with_capacity(group.len());
-            read::scan(&*self.shared.kv, &self.chain, *first, end, &mut |key, record| {
+            self.shared.scan_records(&self.chain, *first, end, &mut |key, record| {
                 if group.binary_search(&key).is_ok() {
                     found.push((key, Some(Arc::new(record))));
                 }

@@ -6,7 +6,7 @@ use crate::shared::{BlockReader, Shared};
 use parking_lot::Mutex;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use tintype_history::{Key, Point, Record, read};
+use tintype_history::{Key, Point, Record};
 
 /// Records that a view keeps.
 const VIEW_RECORDS: usize = 4096;
@@ -66,15 +66,13 @@ impl Moment for View {
         if let Some(found) = self.cache.lock().get(&key) {
             return Ok(found);
         }
-        self.shared.check()?;
-        let found = read::get(&*self.shared.kv, &self.chain, key)?.map(Arc::new);
+        let found = self.shared.get_record(&self.chain, key)?.map(Arc::new);
         self.cache.lock().insert(key, found.clone(), 1);
         Ok(found)
     }
 
     fn scan(&mut self, from: Key, to: Key, visit: &mut Visit<'_>) -> Result<()> {
-        self.shared.check()?;
-        read::scan(&*self.shared.kv, &self.chain, from, to, &mut |key, record| {
+        self.shared.scan_records(&self.chain, from, to, &mut |key, record| {
             visit(key, &Arc::new(record))
         })?;
         Ok(())
@@ -87,7 +85,7 @@ impl Moment for View {
             let Some(end) = last.next().filter(|_| group.len() > 1) else { continue };
             let cache = self.cache.clone();
             let keep = |key: Key| group.binary_search(&key).is_ok();
-            read::scan(&*self.shared.kv, &self.chain, *first, end, &mut |key, record| {
+            self.shared.scan_records(&self.chain, *first, end, &mut |key, record| {
                 if keep(key) {
                     cache.lock().insert(key, Some(Arc::new(record)), 1);
                 }

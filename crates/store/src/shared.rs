@@ -5,10 +5,12 @@ use crate::error::{Result, StoreError};
 use crate::extents::{ExtentRow, ExtentTable};
 use crate::ram::{RamExtent, RamExtents};
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use tintype_history::{Key, Point, Record, SpaceId, read};
 use tintype_kv::Kv;
 use tintype_segments::{
     BLOCK, ExtentId, Place, SegmentId, Segments, SegmentsError, Stored, StoredCodec,
@@ -37,6 +39,10 @@ pub struct Shared {
     pub dirty_records: AtomicUsize,
     /// Wakes the background thread and whoever waits for it.
     pub bell: Bell,
+    /// Held for reading while a chain of spaces is read, for writing while two spaces are merged.
+    pub merges: RwLock<()>,
+    /// Spaces that were merged since the store was opened, and into which.
+    pub moved: RwLock<HashMap<SpaceId, SpaceId>>,
     /// Extents in each segment that no commit has taken yet: such a segment must stay.
     pending: Mutex<HashMap<SegmentId, u64>>,
     unpacked: Mutex<Cache<u64, (u32, Bytes)>>,
@@ -87,6 +93,8 @@ impl Shared {
             next_extent: AtomicU64::new(next_extent),
             dirty_records: AtomicUsize::new(0),
             bell: Bell::default(),
+            merges: RwLock::new(()),
+            moved: RwLock::default(),
             pending: Mutex::default(),
             unpacked: Mutex::new(Cache::new(UNPACKED_BLOCKS)),
             stopped: AtomicBool::new(false),
@@ -119,6 +127,46 @@ impl Shared {
     pub fn shut_down(&self) {
         self.reason.lock().get_or_insert(Stop::Shutdown);
         self.stopped.store(true, Ordering::Release);
+    }
+
+    /// The chain with the names that its spaces have now.
+    fn current_chain<'c>(&self, chain: &'c [Point]) -> Cow<'c, [Point]> {
+        let moved = self.moved.read();
+        if !chain.iter().any(|part| moved.contains_key(&part.space)) {
+            return Cow::Borrowed(chain);
+        }
+        let mut current: Vec<Point> = Vec::with_capacity(chain.len());
+        for part in chain {
+            let mut space = part.space;
+            while let Some(into) = moved.get(&space) {
+                space = *into;
+            }
+            // A merged space comes before the one that took it in, with the later epoch.
+            if current.last().is_none_or(|last| last.space != space) {
+                current.push(Point { space, ..*part });
+            }
+        }
+        Cow::Owned(current)
+    }
+
+    /// The newest version of `key` in a chain.
+    pub fn get_record(&self, chain: &[Point], key: Key) -> Result<Option<Record>> {
+        self.check()?;
+        let _merges = self.merges.read_recursive();
+        Ok(read::get(&*self.kv, &self.current_chain(chain), key)?)
+    }
+
+    /// All records of a chain in a range of keys.
+    pub fn scan_records(
+        &self,
+        chain: &[Point],
+        from: Key,
+        to: Key,
+        visit: &mut read::Visit<'_>,
+    ) -> Result<()> {
+        self.check()?;
+        let _merges = self.merges.read_recursive();
+        Ok(read::scan(&*self.kv, &self.current_chain(chain), from, to, visit)?)
     }
 
     /// Extents were appended and wait for their commit.
@@ -163,9 +211,13 @@ impl Shared {
         for _ in 0..MOVES {
             self.check()?;
             match self.read_once(extent, first, out) {
-                Err(StoreError::Segments(SegmentsError::Gone { .. })) => {
-                    self.extents.forget(extent);
-                }
+                // Cleaning moved the extent, or left out blocks that died meanwhile: ask the table again.
+                Err(
+                    StoreError::Segments(
+                        SegmentsError::Gone { .. } | SegmentsError::NotPresent { .. },
+                    )
+                    | StoreError::Moved(_),
+                ) => self.extents.forget(extent),
                 done => return done,
             }
         }
@@ -202,7 +254,7 @@ impl Shared {
         let below = stored.present & ((1u32 << index) - 1);
         let at = below.count_ones() as usize * BLOCK;
         let source = unpacked.get(at..at + out.len()).filter(|_| stored.present & wanted == wanted);
-        out.copy_from_slice(source.ok_or(StoreError::Damaged { what: "extent", id: extent })?);
+        out.copy_from_slice(source.ok_or(StoreError::Moved(extent))?);
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! What a store tells about itself.
 
 use crate::error::Result;
-use crate::store::Store;
+use crate::store::{Core, Store};
 use std::sync::atomic::Ordering;
+use tintype_history::Point;
 
 /// Progress of the background work since the store was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct StoreStatus {
     pub segment_live_bytes: u64,
     /// Pieces of reclaim that are known to be due.
     pub reclaim_due: usize,
+    /// The most spaces that a read of a live volume or a writable snapshot may visit.
+    pub longest_chain: usize,
     /// Records changed in memory.
     pub dirty_records: usize,
     /// Data that waits to be written. Bytes.
@@ -59,6 +62,7 @@ impl Store {
             segment_bytes: segments.iter().map(|segment| segment.bytes).sum(),
             segment_live_bytes: core.sums.values().sum(),
             reclaim_due: core.history.due(),
+            longest_chain: longest_chain(&core),
             dirty_records: self.shared.dirty_records.load(Ordering::Relaxed),
             unwritten_bytes: self.shared.ram.unwritten.load(Ordering::Relaxed),
             commits: self.done.load(Ordering::Relaxed),
@@ -69,12 +73,9 @@ impl Store {
     }
 }
 
-impl Store {
-    /// The tree of spaces in words, for finding faults.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn describe_tree(&self) -> String {
-        let core = self.core();
-        core.history.tree().iter().map(|(id, space)| format!("{id:?}: {space:?}\n")).collect()
-    }
+fn longest_chain(core: &Core) -> usize {
+    let tree = core.history.tree();
+    let heads = tree.iter().filter(|(_, space)| space.head);
+    let chains = heads.map(|(id, s)| tree.chain(Point { space: id, epoch: s.open }).len());
+    chains.max().unwrap_or(0)
 }

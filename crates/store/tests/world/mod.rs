@@ -1,5 +1,6 @@
 //! A reference model beside a real store: every moment is a plain map, cloned at each snapshot.
-#![allow(dead_code)]
+#![allow(dead_code, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may stop")]
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use tintype_model::{
 use tintype_segments::{MemoryFiles, Options, Segments};
 use tintype_store::{
     BLOCK, Key, LineOwner, LineRef, LiveLine, Moment, MomentRef, NewSnapshot, NewVolume, Piece,
-    Place, Store, StoreError, StoreOptions,
+    Store, StoreError, StoreOptions,
 };
 
 /// A record of the model: body, and a tag for each block.
@@ -78,6 +79,8 @@ pub struct World {
     pub rng: Rng,
     pub counter: u64,
     pub log: Vec<String>,
+    /// Whether random steps close and open the store.
+    pub reopens: bool,
 }
 
 pub fn options() -> StoreOptions {
@@ -95,7 +98,7 @@ pub fn block(tag: u64) -> Vec<u8> {
     let mut rng = Rng(tag.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     // Half of the tags are compressible.
     while out.len() < BLOCK {
-        let word = if tag % 2 == 0 { tag } else { rng.next() };
+        let word = if tag.is_multiple_of(2) { tag } else { rng.next() };
         out.extend_from_slice(&word.to_le_bytes());
     }
     out
@@ -122,6 +125,7 @@ impl World {
             rng: Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             counter: 0,
             log: Vec::new(),
+            reopens: true,
         };
         for _ in 0..8 {
             world.rng.next();
@@ -381,7 +385,8 @@ impl World {
             91..93 => self.delete_volume(),
             93..96 => self.store.reclaim_step().map(|_| ()),
             96..98 => self.store.clean_step().map(|_| ()),
-            _ => self.reopen(),
+            _ if self.reopens => self.reopen(),
+            _ => self.sync(),
         }
     }
 
@@ -487,7 +492,7 @@ pub fn replace(pieces: &mut Vec<Piece>, from: u16, to: u16, new: Vec<Piece>) {
     *pieces = out;
 }
 
-fn compare(moment: &mut dyn Moment, state: &State, what: &str) -> Result<(), StoreError> {
+pub fn compare(moment: &mut dyn Moment, state: &State, what: &str) -> Result<(), StoreError> {
     let mut found = BTreeMap::new();
     moment.scan(Key::new(0, 0, 0), Key::new(9, 0, 0), &mut |key, record| {
         found.insert(key, record.clone());
@@ -513,9 +518,4 @@ fn compare(moment: &mut dyn Moment, state: &State, what: &str) -> Result<(), Sto
         assert!(blocks == expected, "{what}: {key:?} blocks differ");
     }
     Ok(())
-}
-
-/// Only what has a name is left: the numbers say so.
-pub fn is_read_only(place: Place) -> bool {
-    matches!(place, Place::ReadOnly(_))
 }
