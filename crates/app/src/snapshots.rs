@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tintype_model::{
@@ -19,6 +20,9 @@ use crate::types::{
 
 /// What is written into the metadata of every snapshot.
 const PROGRAM: &str = concat!("tintype ", env!("CARGO_PKG_VERSION"));
+
+/// How long a mount may take to say what the kernel has to forget.
+const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
 impl App {
     /// Makes a snapshot. It holds every write that returned before the call.
@@ -266,10 +270,13 @@ impl App {
         self.mount_new(volume, request.mount.as_deref())
     }
 
-    /// The entries of `.snapshots` changed: the kernel shall not remember the old ones.
+    /// The entries of `.snapshots` or the live tree changed: on return the kernel remembers nothing old.
     fn entries_changed(&self, volume: VolumeId) {
         if let Some(mounted) = self.mounted(volume) {
             mounted.tree.snapshots_changed();
+            if !mounted.tree.settle(SETTLE_LIMIT) {
+                tracing::warn!(%volume, "the mount did not tell in time what to forget");
+            }
             mounted.mount.settle();
         }
     }

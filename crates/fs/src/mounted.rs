@@ -17,6 +17,7 @@ use crate::tree::Tree;
 use crate::vfs::{Entry, Invalidate, Node, ROOT};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tintype_model::{SnapshotId, VolumeId};
 use tintype_store::{LineRef, Store};
 
@@ -112,6 +113,13 @@ impl Mounted {
         for name in self.moments.leave(snapshot) {
             self.notices.send(Notice::Name(snapdir::NODE, name));
         }
+    }
+
+    /// Waits until everything that the kernel has to forget has been handed to the invalidator; false
+    /// when that took longer than `limit`. Never call it from within a request.
+    #[must_use]
+    pub fn settle(&self, limit: Duration) -> bool {
+        self.notices.settle(limit)
     }
 
     /// What the live filesystem uses.

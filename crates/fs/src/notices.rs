@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What the kernel must forget.
 pub(crate) enum Notice {
@@ -21,6 +22,8 @@ pub(crate) enum Notice {
         /// Names.
         names: Vec<(Node, Box<[u8]>)>,
     },
+    /// Somebody waits until everything before this was handed over.
+    Settle(Sender<()>),
 }
 
 type Target = Arc<Mutex<Option<Arc<dyn Invalidate>>>>;
@@ -57,6 +60,17 @@ impl Notices {
         }
     }
 
+    /// Waits until everything that was sent has been handed over; false when that took too long.
+    pub(crate) fn settle(&self, limit: Duration) -> bool {
+        let (done, wait) = channel();
+        let sent = match self.sender.lock().as_ref() {
+            Some(sender) => sender.send(Notice::Settle(done)).is_ok(),
+            // Nobody is left who could be told.
+            None => return true,
+        };
+        sent && wait.recv_timeout(limit).is_ok()
+    }
+
     /// Ends the thread after what was sent.
     pub(crate) fn stop(&self) {
         *self.target.lock() = None;
@@ -69,15 +83,24 @@ impl Notices {
 
 fn run(receiver: &Receiver<Notice>, target: &Target) {
     while let Ok(notice) = receiver.recv() {
-        let Some(target) = target.lock().clone() else { continue };
-        match notice {
-            Notice::Name(dir, name) => target.entry(dir, &name),
-            Notice::All { nodes, names } => {
-                if !target.all_names() {
-                    names.iter().for_each(|(dir, name)| target.entry(*dir, name));
-                }
-                nodes.iter().for_each(|node| target.inode(*node, 0, 0));
-            }
+        let known = target.lock().clone();
+        match (notice, known) {
+            (Notice::Settle(done), _) => drop(done.send(())),
+            (notice, Some(target)) => tell(&*target, notice),
+            (_, None) => {}
         }
+    }
+}
+
+fn tell(target: &dyn Invalidate, notice: Notice) {
+    match notice {
+        Notice::Name(dir, name) => target.entry(dir, &name),
+        Notice::All { nodes, names } => {
+            if !target.all_names() {
+                names.iter().for_each(|(dir, name)| target.entry(*dir, name));
+            }
+            nodes.iter().for_each(|node| target.inode(*node, 0, 0));
+        }
+        Notice::Settle(_) => {}
     }
 }

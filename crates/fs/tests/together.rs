@@ -4,7 +4,7 @@
 mod common;
 use common::*;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tintype_fs::Mounted;
 use tintype_fs::vfs::*;
 use tintype_kv::MemoryKv;
@@ -113,12 +113,43 @@ fn a_restore_withdraws_every_name_and_page() {
         (dir, Vec::new()),
         (file, Vec::new()),
     ];
-    let end = Instant::now() + Duration::from_secs(10);
-    while !want.iter().all(|item| kernel.0.lock().unwrap().contains(item)) {
-        assert!(Instant::now() < end, "{:?}", kernel.0.lock().unwrap());
-        std::thread::sleep(Duration::from_millis(5));
+    assert!(f.fs.settle(Duration::from_secs(10)));
+    let told = kernel.0.lock().unwrap();
+    assert!(want.iter().all(|item| told.contains(item)), "{told:?}");
+    assert!(!told.contains(&(ROOT, b"gone".to_vec())));
+}
+
+/// Tells slowly, so that whoever does not wait is seen.
+struct Slow(Recorder);
+
+impl Invalidate for Slow {
+    fn inode(&self, node: Node, offset: u64, len: u64) {
+        std::thread::sleep(Duration::from_millis(20));
+        self.0.inode(node, offset, len);
     }
-    assert!(!kernel.0.lock().unwrap().contains(&(ROOT, b"gone".to_vec())));
+    fn entry(&self, _: Node, _: &[u8]) {
+        panic!("all names go at once");
+    }
+    fn all_names(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn settling_waits_for_every_notice() {
+    let f = Fixture::new();
+    let id = f.snapshot("one", false);
+    let kernel = Arc::new(Slow(Recorder::default()));
+    f.fs.set_invalidator(kernel.clone());
+    for n in 0..10 {
+        f.create(ROOT, &format!("f{n}"));
+    }
+    f.store.restore(f.volume, id, None).unwrap();
+    assert!(!f.fs.settle(Duration::from_millis(1)));
+    assert!(f.fs.settle(Duration::from_secs(10)));
+    assert_eq!(kernel.0.0.lock().unwrap().len(), 11);
+    f.fs.close().unwrap();
+    assert!(f.fs.settle(Duration::ZERO), "nobody is left to wait for");
 }
 
 #[test]

@@ -1,14 +1,16 @@
-//! What the server tells the kernel on its own: forget these pages, forget this name.
+//! What the server tells the kernel on its own: forget these pages, this name, all names.
 //!
-//! Both calls may wait in the kernel for requests that are in service, so making them inside a
+//! The first two may wait in the kernel for requests that are in service, so making them inside a
 //! request handler, or with a lock that handlers take, could wait for itself. Therefore they are
-//! queued here and made by one thread; callers never wait, except in [`Notifier::settle`].
+//! queued here and made by one thread; callers never wait, except in [`Notifier::settle`]. Forgetting
+//! all names only raises a number in the kernel: it is told at once, and the answer is known.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tintype_fs::vfs::{Invalidate, Node};
 
 use crate::wire::abi;
@@ -24,6 +26,7 @@ enum Note {
 #[derive(Debug)]
 pub struct Notifier {
     queue: mpsc::Sender<Note>,
+    device: Arc<OwnedFd>,
 }
 
 impl Notifier {
@@ -33,10 +36,11 @@ impl Notifier {
     /// When the system refuses a thread.
     pub(crate) fn start(device: Arc<OwnedFd>) -> io::Result<Arc<Self>> {
         let (queue, notes) = mpsc::channel();
+        let own = Arc::clone(&device);
         std::thread::Builder::new()
             .name("fuse-notify".to_owned())
-            .spawn(move || notes.iter().for_each(|note| tell(&device, note)))?;
-        Ok(Arc::new(Self { queue }))
+            .spawn(move || notes.iter().for_each(|note| tell(&own, note)))?;
+        Ok(Arc::new(Self { queue, device }))
     }
 
     /// Waits until everything queued so far has been told, at most for `limit`; returns whether
@@ -56,6 +60,17 @@ impl Invalidate for Notifier {
     fn entry(&self, dir: Node, name: &[u8]) {
         drop(self.queue.send(Note::Entry { dir, name: name.to_vec() }));
     }
+
+    fn all_names(&self) -> bool {
+        match send(&self.device, abi::NOTIFY_INC_EPOCH, &[]) {
+            // A kernel whose mount is gone knows no names.
+            Ok(()) | Err(Errno::NODEV) => true,
+            Err(error) => {
+                tracing::debug!(%error, "the kernel cannot forget all names at once");
+                false
+            }
+        }
+    }
 }
 
 fn tell(device: &OwnedFd, note: Note) {
@@ -64,13 +79,17 @@ fn tell(device: &OwnedFd, note: Note) {
         Note::Entry { dir, name } => (abi::NOTIFY_INVAL_ENTRY, entry(dir, &name)),
         Note::Settle(done) => return done.send(()).unwrap_or_default(),
     };
-    let mut message = reply::header(body.len(), code, 0).to_vec();
-    message.extend_from_slice(&body);
-    match rustix::io::write(device, &message) {
+    match send(device, code, &body) {
         // The kernel does not know the node or name, or the mount is gone: nothing to forget.
-        Ok(_) | Err(rustix::io::Errno::NOENT | rustix::io::Errno::NODEV) => (),
+        Ok(()) | Err(Errno::NOENT | Errno::NODEV) => (),
         Err(error) => tracing::warn!(%error, code, "the kernel refused a notification"),
     }
+}
+
+fn send(device: &OwnedFd, code: i32, body: &[u8]) -> rustix::io::Result<()> {
+    let mut message = reply::header(body.len(), code, 0).to_vec();
+    message.extend_from_slice(body);
+    rustix::io::write(device, &message).map(drop)
 }
 
 fn inode(node: Node, offset: u64, len: u64) -> Vec<u8> {
@@ -86,4 +105,18 @@ fn entry(dir: Node, name: &[u8]) -> Vec<u8> {
     body.extend_from_slice(name);
     body.push(0);
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_the_kernel_is_told() {
+        let refusing = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let notifier = Notifier::start(Arc::new(refusing)).unwrap();
+        assert!(!notifier.all_names());
+        notifier.entry(Node(1), b"a");
+        assert!(notifier.settle(Duration::from_secs(10)));
+    }
 }

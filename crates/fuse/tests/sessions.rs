@@ -162,6 +162,39 @@ fn the_kernel_forgets_what_it_is_told_to() {
     });
 }
 
+#[test]
+fn the_kernel_forgets_all_names_at_once_where_it_can() {
+    on_each(|mount| {
+        let who = Caller::default();
+        let dir = mount.dir().join("d");
+        fs::create_dir(&dir).unwrap();
+        let names: Vec<_> = (0..20).map(|n| format!("f{n}")).collect();
+        names.iter().for_each(|name| fs::write(dir.join(name), b"x").unwrap());
+        let absent = dir.join("absent");
+        assert!(fs::metadata(&absent).is_err());
+        let node = mount.floor.lookup(&who, ROOT, b"d").unwrap().node;
+        mount.floor.forget(node, 1);
+        for name in &names {
+            mount.floor.unlink(&who, node, name.as_bytes()).unwrap();
+            assert!(fs::metadata(dir.join(name)).is_ok(), "the kernel trusts its names");
+        }
+        let notifier = mount.session.notifier();
+        if !notifier.all_names() {
+            return eprintln!(
+                "SKIPPED: the kernel cannot forget all names at once (Linux 6.16 can)"
+            );
+        }
+        for name in &names {
+            let error = fs::metadata(dir.join(name)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+        }
+        fs::write(&absent, b"made").unwrap();
+        assert_eq!(fs::read(&absent).unwrap(), b"made");
+        mount.session.unmount(WhenBusy::Fail).unwrap();
+        assert!(notifier.all_names(), "nobody is left who knows a name");
+    });
+}
+
 /// Not a test of its own: serves until it is killed, or (`CHILD_USES=1`) uses its mount and ends.
 #[test]
 #[ignore = "started by other tests as a process of its own"]

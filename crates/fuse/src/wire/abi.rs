@@ -160,3 +160,5 @@ pub const IOCTL_DIR: u32 = 1 << 4;
 pub const NOTIFY_INVAL_INODE: i32 = 2;
 /// Notification: forget a name.
 pub const NOTIFY_INVAL_ENTRY: i32 = 3;
+/// Notification: forget all names (Linux 6.16).
+pub const NOTIFY_INC_EPOCH: i32 = 8;
