@@ -4,6 +4,7 @@
 //! it reaches the kernel only through the [`Mounter`] port. Records go in and come out ([`types`]); failures are
 //! few kinds with an object and a remedy ([`AppError`]).
 
+mod checks;
 mod compare;
 mod convert;
 mod error;

@@ -183,7 +183,12 @@ fn clones_and_restores_keep_their_names() {
     assert_eq!(done.kept, Some(name("home@before")));
     assert_eq!(f.listed(), ["home@a", "home@before"]);
     assert_eq!(f.app.status().unwrap().snapshots, 2);
-    assert!(f.app.fsck(false).unwrap().clean);
+    let info = f.app.fsck(false, true).unwrap();
+    assert!(info.clean, "{info:?}");
+    let count = |what: &str| info.checked.get(what).copied();
+    assert_eq!(count("filesystems"), Some(f.app.fs_list().unwrap().len() as u64));
+    assert_eq!(count("snapshots"), Some(f.listed().len() as u64));
+    assert!(f.app.fsck(true, false).unwrap().clean);
     assert!(f.app.scrub().unwrap().clean);
 }
 

@@ -121,6 +121,11 @@ impl<'a> Edit<'a> {
         Ok(ino)
     }
 
+    /// New inodes get numbers from `next` on, at least.
+    pub(crate) fn go_on_behind(&mut self, next: u64) {
+        self.next_ino = self.next_ino.max(next);
+    }
+
     /// Removes an inode (its other records are the caller's).
     pub(crate) fn destroy(&mut self, ino: u64) -> Result<()> {
         let mapped = blocks::total(&self.pieces(ino, 0)?);

@@ -1,7 +1,8 @@
 //! The filesystem: POSIX files and directories over a store's volume, and `.snapshots`.
 //!
 //! [`Mounted`] answers the calls of the [`vfs::Vfs`] seam from a volume of the store; [`diff`]
-//! names what changed between two moments. Nothing here knows FUSE or how the store keeps records.
+//! names what changed between two moments; [`check`] compares all that a moment holds. Nothing here
+//! knows FUSE or how the store keeps records.
 
 mod acl;
 mod allocate;
@@ -9,6 +10,7 @@ mod attributes;
 mod blocks;
 mod caller;
 mod calls;
+mod check;
 mod copy;
 mod create;
 mod diff;
@@ -29,6 +31,7 @@ mod negatives;
 mod nodes;
 mod notices;
 mod patch;
+mod paths;
 mod place;
 mod read;
 mod reading;
@@ -46,7 +49,9 @@ mod wire;
 mod write;
 mod xattrs;
 
+pub use check::{CheckProblem, CheckReport, check};
 pub use diff::{Change, DiffEntry, Object, diff};
 pub use error::FsError;
 pub use limits::{Space, SpaceProbe};
 pub use mounted::{Mounted, TreeUsage};
+pub use paths::paths_of;

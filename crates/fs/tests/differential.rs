@@ -415,6 +415,13 @@ impl World {
         let usage = self.f().fs.usage();
         assert_eq!(usage.inodes as usize, self.live.things.len());
         assert_eq!(usage.blocks, blocks.values().sum::<u64>());
+        let fs = &self.f().fs;
+        let live = fs.check(false).unwrap();
+        assert_eq!(live.problems, []);
+        assert_eq!((live.blocks, live.inodes), (usage.blocks, usage.inodes));
+        for id in self.moments.keys() {
+            assert_eq!(fs.check_snapshot(*id).unwrap().problems, []);
+        }
     }
 
     fn check_diffs(&self) {

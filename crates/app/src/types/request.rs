@@ -84,6 +84,9 @@ pub struct FsckRequest {
     /// Repair what can be repaired.
     #[serde(default)]
     pub repair: bool,
+    /// Check every snapshot too.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// The server is about to end.

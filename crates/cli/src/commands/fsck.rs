@@ -18,6 +18,9 @@ pub struct Args {
     /// Repair what can be repaired
     #[arg(long)]
     repair: bool,
+    /// Check every snapshot, not only the live filesystems
+    #[arg(long)]
+    all: bool,
     /// Check the store in this folder, that no server holds, instead of asking the server
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -25,10 +28,10 @@ pub struct Args {
 
 /// Checks; exit status 1 when something is wrong and was not repaired.
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
-    let repair = args.repair;
+    let (repair, all) = (args.repair, args.all);
     let info: FsckInfo = match &args.store {
-        Some(store) => offline(store, |app| app.fsck(repair))?,
-        None => parse(&global.client()?.post("/fsck", &FsckRequest { repair })?)?,
+        Some(store) => offline(store, |app| app.fsck(repair, all))?,
+        None => parse(&global.client()?.post("/fsck", &FsckRequest { repair, all })?)?,
     };
     if global.json {
         output::json(&info)?;

@@ -34,7 +34,7 @@ async fn fsck(
     State(shared): State<Shared>,
     Body(request): Body<FsckRequest>,
 ) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.fsck(request.repair)).await
+    answer(&shared, move |app| app.fsck(request.repair, request.all)).await
 }
 
 async fn scrub(State(shared): State<Shared>) -> Result<Response, Problem> {

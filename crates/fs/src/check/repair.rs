@@ -1,0 +1,109 @@
+//! Puts right what can be put right without losing anything.
+
+use super::log::{Fix, Log};
+use super::{CheckReport, check_moment};
+use crate::edit::Edit;
+use crate::error::Result;
+use crate::keys::{self, ROOT_INO};
+use crate::mounted::Mounted;
+use crate::tree::Tree;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use tintype_model::SnapshotId;
+use tintype_store::{Key, LineRef, Moment, MomentRef};
+
+/// Repairs of one operation, at most.
+const TOGETHER: usize = 256;
+
+impl Mounted {
+    /// Checks the live filesystem while it is mounted; operations on it wait meanwhile. With
+    /// `repair`, counts and marks are put right, and inodes that no name leads to get one in the root
+    /// directory; the report tells what was found before.
+    ///
+    /// # Errors
+    /// The store failed, or it cannot decode a record.
+    pub fn check(&self, repair: bool) -> Result<CheckReport> {
+        self.live.examine(repair)
+    }
+
+    /// Checks one of the volume's snapshots, also a writable one that is in use.
+    ///
+    /// # Errors
+    /// It does not exist, the store failed, or it cannot decode a record.
+    pub fn check_snapshot(&self, snapshot: SnapshotId) -> Result<CheckReport> {
+        let serves = |tree: &Arc<Tree>| tree.line == LineRef::Snapshot(snapshot);
+        match self.moments.trees().into_iter().find(serves) {
+            Some(tree) => tree.examine(false),
+            None => super::check(&self.store, MomentRef::Snapshot(snapshot)),
+        }
+    }
+}
+
+impl Tree {
+    fn examine(&self, repair: bool) -> Result<CheckReport> {
+        let log = {
+            let mut state = self.state.lock();
+            state.flush_counters();
+            check_moment(&mut state.line)?
+        };
+        if repair {
+            self.repair(&log)?;
+        }
+        Ok(log.report)
+    }
+
+    fn repair(&self, log: &Log) -> Result<()> {
+        for fixes in log.fixes.chunks(TOGETHER) {
+            self.edit(|edit| fixes.iter().try_for_each(|(ino, fix)| edit.fix(*ino, *fix)))?;
+        }
+        if log.fixes.iter().any(|(_, fix)| matches!(fix, Fix::Mark | Fix::Unmark)) {
+            self.note_orphan();
+        }
+        Ok(())
+    }
+}
+
+impl Edit<'_> {
+    fn fix(&mut self, ino: u64, fix: Fix) -> Result<()> {
+        match fix {
+            Fix::Counters(found) => {
+                self.state.sup.blocks = found.blocks;
+                self.state.sup.inodes = found.inodes;
+                self.state.sup_dirty = true;
+                self.go_on_behind(found.next_ino);
+            }
+            Fix::Blocks(count) => self.change(ino)?.blocks = count,
+            Fix::Entries(count) => self.change(ino)?.entries = count,
+            Fix::Links(count) => self.change(ino)?.nlink = count,
+            Fix::FarXattrs(count) => self.change(ino)?.far_xattrs = count,
+            Fix::Mark => self.make_orphan(ino)?,
+            Fix::Unmark => self.end_orphan(ino)?,
+            Fix::Name => self.name_lost(ino)?,
+        }
+        Ok(())
+    }
+
+    /// An inode that no name leads to becomes `lost-INODE` in the root directory.
+    fn name_lost(&mut self, ino: u64) -> Result<()> {
+        let name = format!("lost-{ino}");
+        if self.entry(ROOT_INO, name.as_bytes())?.is_some() {
+            return Ok(());
+        }
+        let mut links: Vec<Key> = Vec::new();
+        self.state.line.scan(keys::link(ino, 0), keys::link(ino + 1, 0), &mut |key, _| {
+            links.push(key);
+            ControlFlow::Continue(())
+        })?;
+        links.into_iter().for_each(|key| self.delete(key));
+        let kind = self.inode(ino)?.kind();
+        let hash = self.add_name(ROOT_INO, name.as_bytes(), ino, kind)?;
+        let inode = self.change(ino)?;
+        (inode.parent, inode.name) = (ROOT_INO, hash);
+        if inode.is_dir() {
+            self.change(ROOT_INO)?.nlink += 1;
+        } else {
+            inode.nlink = 1;
+        }
+        Ok(())
+    }
+}
