@@ -162,6 +162,8 @@ impl Edit<'_> {
             tree.limits.check(self.state.sup.blocks, need)?;
         }
         let spans = self.spans_between(ino, first, last.max(first))?;
+        // Changes in place first: writing the other edge may seal the extent.
+        edges.sort_by_key(|(_, _, base)| !matches!(base, Base::InPlace(_)));
         for (from, to, base) in edges {
             self.zero_part(ino, from, to, base)?;
         }

@@ -6,7 +6,7 @@
 
 use crate::blocks;
 use crate::edit::Edit;
-use crate::error::Result;
+use crate::error::{Result, refuse};
 use crate::read::{BYTES, SPAN_BLOCKS, TRIES};
 use crate::tree::Tree;
 use std::collections::HashMap;
@@ -102,6 +102,16 @@ impl Edit<'_> {
         }
     }
 
+    /// Changes bytes of a block that [`Edit::base`] found to be staged. Nothing may have been staged since:
+    /// that can seal the extent.
+    pub(crate) fn modify(&mut self, piece: &Piece, skip: usize, data: &[u8]) -> Result<()> {
+        if self.state.line.modify(piece.extent, piece.first, skip, data) {
+            return Ok(());
+        }
+        tracing::error!(extent = piece.extent, "a staged block was sealed before it was changed");
+        refuse(libc::EIO)
+    }
+
     /// Writes whole blocks inside one span, from block `first` of the file.
     pub(crate) fn write_whole(&mut self, ino: u64, first: u64, data: &[u8]) -> Result<()> {
         let (span, at) = locate(first);
@@ -119,8 +129,7 @@ impl Edit<'_> {
             Base::InPlace(piece) => {
                 let zeroes = [0; BLOCK];
                 let zeroes = zeroes.get(..len).unwrap_or(&[]);
-                self.state.line.modify(piece.extent, piece.first, skip, zeroes);
-                Ok(())
+                self.modify(&piece, skip, zeroes)
             }
             Base::Old(mut content) => {
                 if let Some(part) = content.get_mut(skip..skip + len) {

@@ -152,9 +152,30 @@ impl Edit<'_> {
         Ok(need)
     }
 
-    fn write_spans(&mut self, ino: u64, offset: u64, data: &[u8], ends: &Ends) -> Result<()> {
-        let mut rest = data;
-        let mut at = offset;
+    fn write_spans(
+        &mut self,
+        ino: u64,
+        mut at: u64,
+        mut rest: &[u8],
+        ends: &Ends,
+    ) -> Result<()> {
+        // Both ends first: staging whole blocks may fill and seal the extent that they lie in.
+        if let Some(Base::InPlace(piece)) = ends.of(at / BYTES) {
+            let skip = (at % BYTES) as usize;
+            let (part, tail) = rest.split_at(rest.len().min(BLOCK - skip));
+            self.modify(piece, skip, part)?;
+            at += part.len() as u64;
+            rest = tail;
+        }
+        let end = at + rest.len() as u64;
+        if let Some(Base::InPlace(piece)) = ends.of(end / BYTES)
+            && !end.is_multiple_of(BYTES)
+            && !rest.is_empty()
+        {
+            let (head, part) = rest.split_at(rest.len() - (end % BYTES) as usize);
+            self.modify(piece, 0, part)?;
+            rest = head;
+        }
         while !rest.is_empty() {
             let span_end = (at / (BYTES * SPAN_BLOCKS) + 1) * BYTES * SPAN_BLOCKS;
             let take = rest.len().min((span_end - at) as usize);
@@ -166,33 +187,8 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Writes a range that lies in one span.
-    fn write_in_span(
-        &mut self,
-        ino: u64,
-        mut offset: u64,
-        mut data: &[u8],
-        ends: &Ends,
-    ) -> Result<()> {
-        if let Some(Base::InPlace(piece)) = ends.of(offset / BYTES) {
-            let skip = (offset % BYTES) as usize;
-            let (part, rest) = data.split_at(data.len().min(BLOCK - skip));
-            self.state.line.modify(piece.extent, piece.first, skip, part);
-            offset += part.len() as u64;
-            data = rest;
-        }
-        let end = offset + data.len() as u64;
-        if let Some(Base::InPlace(piece)) = ends.of(end / BYTES)
-            && !end.is_multiple_of(BYTES)
-            && !data.is_empty()
-        {
-            let (rest, part) = data.split_at(data.len() - (end % BYTES) as usize);
-            self.state.line.modify(piece.extent, piece.first, 0, part);
-            data = rest;
-        }
-        if data.is_empty() {
-            return Ok(());
-        }
+    /// Writes a range that lies in one span; nothing of it can be changed in place.
+    fn write_in_span(&mut self, ino: u64, offset: u64, data: &[u8], ends: &Ends) -> Result<()> {
         if offset.is_multiple_of(BYTES) && data.len().is_multiple_of(BLOCK) {
             return self.write_whole(ino, offset / BYTES, data);
         }

@@ -31,6 +31,18 @@ fn files_keep_what_is_written() {
 }
 
 #[test]
+fn a_staged_end_is_changed_before_its_extent_fills() {
+    let f = Fixture::new();
+    let node = f.create(ROOT, "a");
+    // One block of the second span, staged where the next 31 blocks will be staged too.
+    f.write(node, 32 * 4096, &[1; 4096]);
+    f.write(node, 4096, &[2; 31 * 4096 + 100]);
+    let got = f.all(node);
+    assert!(got[4096..32 * 4096 + 100].iter().all(|b| *b == 2));
+    assert!(got[32 * 4096 + 100..].iter().all(|b| *b == 1));
+}
+
+#[test]
 fn bytes_behind_the_end_are_zero_after_growing() {
     let f = Fixture::new();
     let node = f.create(ROOT, "a");
