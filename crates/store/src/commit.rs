@@ -206,8 +206,7 @@ impl Store {
             self.append(&packed)?
         };
         for ((extent, _), place) in packed.iter().zip(places) {
-            let held = extent.written(place);
-            self.shared.ram.unwritten.fetch_sub(held, Ordering::Relaxed);
+            self.shared.ram.recycle(extent.written(place));
         }
         Ok(())
     }

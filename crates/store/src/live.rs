@@ -17,7 +17,7 @@ use tintype_history::{Base, Change, Epoch, Key, Piece, Point, Record, SpaceId};
 use tintype_segments::{BLOCK, EXTENT_BLOCKS, Owner};
 
 /// Records that a line keeps besides its changes.
-const CLEAN_RECORDS: usize = 200_000;
+const CLEAN_RECORDS: usize = 150_000;
 
 /// What a commit takes from one line.
 pub struct Frozen {
@@ -188,7 +188,7 @@ impl LiveLine {
             return open.clone();
         }
         let id = self.shared.next_extent.fetch_add(1, Ordering::Relaxed);
-        let extent = Arc::new(RamExtent::new(id));
+        let extent = Arc::new(RamExtent::new(id, self.shared.ram.buffer()));
         self.shared.ram.insert(extent.clone());
         self.extents.push(extent.clone());
         if blocks < EXTENT_BLOCKS {

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tintype_segments::{BLOCK, EXTENT_BLOCKS, Owner, Stored};
 
+/// Buffers kept for reuse: 24 MiB.
+const BUFFERS: usize = 192;
+
 /// One extent in memory.
 pub struct RamExtent {
     /// Its id.
@@ -27,10 +30,9 @@ struct State {
 }
 
 impl RamExtent {
-    /// An empty extent.
-    pub fn new(id: u64) -> Self {
-        let state =
-            State { bytes: Vec::new(), owners: Vec::new(), blocks: 0, sealed: false, stored: None };
+    /// An empty extent that fills `bytes`, an empty buffer.
+    pub fn new(id: u64, bytes: Vec<u8>) -> Self {
+        let state = State { bytes, owners: Vec::new(), blocks: 0, sealed: false, stored: None };
         Self { id, state: RwLock::new(state) }
     }
 
@@ -43,9 +45,6 @@ impl RamExtent {
     pub fn push(&self, owner: Owner, data: &[u8]) -> u16 {
         let mut state = self.state.write();
         let first = state.blocks;
-        if first == 0 && state.bytes.capacity() == 0 {
-            state.bytes.reserve(data.len().max(4 * BLOCK));
-        }
         state.bytes.extend_from_slice(data);
         let count = data.len() / BLOCK;
         state.blocks += count;
@@ -88,13 +87,11 @@ impl RamExtent {
         state.stored.is_none().then(|| f(&state.bytes, &state.owners))
     }
 
-    /// Notes where the extent lies and drops the bytes; answers how many were held.
-    pub fn written(&self, stored: Stored) -> usize {
+    /// Notes where the extent lies and gives up the bytes.
+    pub fn written(&self, stored: Stored) -> Vec<u8> {
         let mut state = self.state.write();
-        let held = state.bytes.len();
-        state.bytes = Vec::new();
         state.stored = Some(stored);
-        held
+        std::mem::take(&mut state.bytes)
     }
 
     /// Where it lies, once written.
@@ -127,6 +124,9 @@ fn push_owner(owners: &mut Vec<Owner>, owner: Owner, index: usize, count: usize)
 pub struct RamExtents {
     map: RwLock<HashMap<u64, Arc<RamExtent>>>,
     queue: Mutex<VecDeque<Arc<RamExtent>>>,
+    /// Buffers to fill again. They are filled on one thread and emptied on another; without this
+    /// the allocator keeps several times what is in use.
+    buffers: Mutex<Vec<Vec<u8>>>,
     /// Bytes that wait to be written.
     pub unwritten: AtomicUsize,
 }
@@ -135,6 +135,22 @@ impl RamExtents {
     /// The extent, if it is in memory.
     pub fn get(&self, id: u64) -> Option<Arc<RamExtent>> {
         self.map.read().get(&id).cloned()
+    }
+
+    /// An empty buffer for one extent.
+    pub fn buffer(&self) -> Vec<u8> {
+        let buffer = self.buffers.lock().pop();
+        buffer.unwrap_or_else(|| Vec::with_capacity(EXTENT_BLOCKS * BLOCK))
+    }
+
+    /// The bytes of an extent are written: takes its buffer back.
+    pub fn recycle(&self, mut buffer: Vec<u8>) {
+        self.unwritten.fetch_sub(buffer.len(), Ordering::Relaxed);
+        buffer.clear();
+        let mut buffers = self.buffers.lock();
+        if buffers.len() < BUFFERS {
+            buffers.push(buffer);
+        }
     }
 
     /// Registers a new extent.

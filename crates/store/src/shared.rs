@@ -17,9 +17,9 @@ use tintype_segments::{
 };
 
 /// Unpacked extents kept for readers, in blocks.
-const UNPACKED_BLOCKS: usize = 64 * 256;
+const UNPACKED_BLOCKS: usize = 48 * 256;
 /// Rows of the extent table kept in memory.
-const EXTENT_ROWS: usize = 100_000;
+const EXTENT_ROWS: usize = 60_000;
 /// How often a read follows an extent that moves.
 const MOVES: usize = 8;
 

@@ -46,8 +46,8 @@ impl Default for StoreOptions {
             commit_interval: Duration::from_secs(1),
             background: true,
             inline_commit: 32 << 10,
-            unwritten_max: 64 << 20,
-            dirty_records_max: 100_000,
+            unwritten_max: 32 << 20,
+            dirty_records_max: 40_000,
             clean_percent: 8,
         }
     }
