@@ -1,0 +1,135 @@
+//! Stores with many files and snapshots, made with the engine in this process and on a memory disk, where
+//! a sync costs nothing; then copied to where they are measured. Only what is measured goes through a server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use tintype_fs::Mounted;
+use tintype_fs::vfs::{Caller, Handle, Node, ROOT, Vfs, WriteFlags};
+use tintype_kv::FjallKv;
+use tintype_model::{AccessPoint, SnapshotMeta, SnapshotName};
+use tintype_segments::{FolderFiles, Segments};
+use tintype_store::{NewSnapshot, Store, StoreOptions};
+
+use crate::measure::Random;
+use crate::options::Options;
+use crate::server::{Server, VOLUME};
+
+/// Files of each folder of a filled store.
+pub(crate) const PER_DIR: usize = 1000;
+
+/// What a filled store holds: the file `data` of 4 KiB, changed before each snapshot `sN`, and `dN/fN`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filled {
+    pub files: usize,
+    pub snapshots: usize,
+}
+
+/// Path of a file of a filled store.
+pub(crate) fn file_path(number: usize) -> String {
+    format!("d{}/f{number}", number / PER_DIR)
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn os(error: tintype_fs::vfs::Errno) -> String {
+    format!("error {}", error.0)
+}
+
+/// A home for a server whose store is filled so. Made once per run, copied each time.
+pub(crate) fn home(options: &Options, filled: Filled, name: &str) -> Result<PathBuf, String> {
+    let made = options.base.join(format!("filled-{}-{}", filled.files, filled.snapshots));
+    if !made.exists() {
+        make(options, filled, &made)?;
+    }
+    let home = options.base.join(name);
+    drop(std::fs::remove_dir_all(&home));
+    copy(&made, &home)?;
+    Ok(home)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().map_err(text)?;
+    if status.success() { Ok(()) } else { Err(format!("cannot copy to {}", to.display())) }
+}
+
+fn make(options: &Options, filled: Filled, made: &Path) -> Result<(), String> {
+    let memory = Path::new("/dev/shm").join(format!("tintype-bench-{}", std::process::id()));
+    let place = if Path::new("/dev/shm").is_dir() { memory } else { options.base.join("filling") };
+    let mut server = Server::start(options, &place, "auto")?;
+    server.stop()?;
+    let start = std::time::Instant::now();
+    let done = fill(&place.join("store"), filled).and_then(|()| copy(&place, made));
+    eprintln!("{filled:?} took {:.1?}", start.elapsed());
+    drop(std::fs::remove_dir_all(&place));
+    done
+}
+
+fn fill(folder: &Path, filled: Filled) -> Result<(), String> {
+    let kv = FjallKv::open(&folder.join("kv"), tintype_kv::Options::default()).map_err(text)?;
+    let files = FolderFiles::open(&folder.join("segments")).map_err(text)?;
+    let segments =
+        Segments::open(Arc::new(files), tintype_segments::Options::default()).map_err(text)?;
+    let store = Store::open(Arc::new(kv), Arc::new(segments), StoreOptions::default());
+    let store = store.map_err(text)?;
+    let volume = store.volume(VOLUME).ok_or("no volume")?.id;
+    let tree = Mounted::open(Arc::clone(&store), volume).map_err(text)?;
+    add_files(&tree, filled.files)?;
+    let data = add(&tree, ROOT, "data")?;
+    let mut random = Random::new(11);
+    for number in 0..filled.snapshots {
+        write(&tree, data, &random.bytes(4096))?;
+        let new = NewSnapshot {
+            meta: meta(number)?,
+            unique_access_point: false,
+            source: None,
+            writable: false,
+        };
+        store.create_snapshot(volume, new).map_err(text)?;
+    }
+    write(&tree, data, &random.bytes(4096))?;
+    tree.close().map_err(text)?;
+    drop(tree);
+    store.close().map_err(text)
+}
+
+fn meta(number: usize) -> Result<SnapshotMeta, String> {
+    let name = SnapshotName::new(format!("s{number}")).map_err(text)?;
+    let access = AccessPoint::new(format!("at-s{number}")).map_err(text)?;
+    let mut meta = SnapshotMeta::new(name, access, jiff::Timestamp::now());
+    meta.host = "bench.example.org".to_owned();
+    meta.user = "root".to_owned();
+    meta.program_version = concat!("tintype ", env!("CARGO_PKG_VERSION")).to_owned();
+    Ok(meta)
+}
+
+fn add_files(tree: &Mounted, files: usize) -> Result<(), String> {
+    let mut dir = ROOT;
+    for number in 0..files {
+        let path = file_path(number);
+        let (parent, name) = path.split_once('/').ok_or("no folder")?;
+        if number % PER_DIR == 0 {
+            let made = tree.mkdir(&Caller::default(), ROOT, parent.as_bytes(), 0o755, 0);
+            dir = made.map_err(os)?.node;
+        }
+        let node = add(tree, dir, name)?;
+        write(tree, node, path.as_bytes())?;
+        tree.forget(node, 1);
+    }
+    Ok(())
+}
+
+fn add(tree: &Mounted, dir: Node, name: &str) -> Result<Node, String> {
+    let who = Caller::default();
+    let made = tree.create(&who, dir, name.as_bytes(), 0o644, 0, libc::O_EXCL).map_err(os)?;
+    tree.release(made.0.node, made.1.handle);
+    Ok(made.0.node)
+}
+
+fn write(tree: &Mounted, node: Node, data: &[u8]) -> Result<(), String> {
+    let who = Caller::default();
+    tree.write(&who, node, Handle(0), 0, data, WriteFlags::default()).map(drop).map_err(os)
+}
