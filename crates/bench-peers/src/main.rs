@@ -1,2 +1,51 @@
-//! Entry point.
-fn main() {}
+//! `tintype-bench-peers`: the rows on files of `tintype-bench`, in one run with other snapshotting or
+//! user-space filesystems. It mounts what this machine has - btrfs on a loop file, bindfs, zfs-fuse - and
+//! passes their folders on; all other arguments go to `tintype-bench` as they are. Needs root.
+
+mod peers;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use peers::Peer;
+
+const WAYS: [fn(&std::path::Path) -> Result<Peer, String>; 3] =
+    [peers::btrfs, peers::bindfs, peers::zfs];
+
+fn main() -> ExitCode {
+    let base = match std::env::var_os("TINTYPE_BENCH_PEERS") {
+        Some(dir) => PathBuf::from(dir),
+        None => std::env::current_exe().unwrap_or_default().with_file_name("bench-peers-work"),
+    };
+    let done = run(&base);
+    drop(std::fs::remove_dir_all(&base));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(text) => {
+            eprintln!("tintype-bench-peers: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(base: &std::path::Path) -> Result<bool, String> {
+    std::fs::create_dir_all(base).map_err(|e| format!("{}: {e}", base.display()))?;
+    let mut there = Vec::new();
+    for way in WAYS {
+        match way(base) {
+            Ok(peer) => there.push(peer),
+            Err(text) => eprintln!("SKIPPED: {text}"),
+        }
+    }
+    let program = std::env::current_exe().unwrap_or_default().with_file_name("tintype-bench");
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1));
+    for peer in &there {
+        command.arg("--dir").arg(format!("{}={}", peer.name, peer.dir.display()));
+    }
+    let status = command.status().map_err(|e| format!("tintype-bench: {e}"))?;
+    // In reverse order, each taken down by its own Drop.
+    while there.pop().is_some() {}
+    Ok(status.success())
+}

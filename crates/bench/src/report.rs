@@ -31,8 +31,10 @@ impl Table {
     /// Prints one line per work: best seconds, all seconds, and speed with ext4 as 1.
     pub(crate) fn print(&self) {
         for (work, subjects) in &self.0 {
-            let best: BTreeMap<&String, f64> =
-                subjects.iter().map(|(name, all)| (name, all.iter().copied().fold(f64::INFINITY, f64::min))).collect();
+            let best: BTreeMap<&String, f64> = subjects
+                .iter()
+                .map(|(name, all)| (name, all.iter().copied().fold(f64::INFINITY, f64::min)))
+                .collect();
             let base = best.iter().find(|(name, _)| name.as_str() == "ext4").map(|(_, s)| *s);
             let ratios: Map<String, Value> = best
                 .iter()

@@ -158,7 +158,11 @@ fn many(options: &Options) -> Result<(), String> {
             let dir = server.mount()?;
             server.settle()?;
             let mut round = Vec::new();
-            type Load = fn(&Path, &crate::options::Sizes, loads::MakeCold<'_>) -> Result<loads::Figures, String>;
+            type Load = fn(
+                &Path,
+                &crate::options::Sizes,
+                loads::MakeCold<'_>,
+            ) -> Result<loads::Figures, String>;
             let loads: [Load; 4] = [loads::seq, loads::rand, loads::small, loads::fsync];
             for load in loads {
                 round.extend(load(&dir, &options.sizes, &mut || server.restart())?);

@@ -22,7 +22,9 @@ pub(crate) fn source(options: &Options) -> Result<PathBuf, String> {
     fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
     if options.sizes.generated > 0 || !Path::new(TARBALL).exists() {
         if options.sizes.generated == 0 {
-            eprintln!("SKIPPED: the kernel source (package linux-source-6.1) is not there; a made-up tree instead");
+            eprintln!(
+                "SKIPPED: the kernel source (package linux-source-6.1) is not there; a made-up tree instead"
+            );
         }
         let files = if options.small { options.sizes.generated } else { 79_000 };
         generate(&dir, files).map_err(|e| e.to_string())?;
@@ -56,7 +58,8 @@ fn run(command: &mut Command) -> Result<(), String> {
 /// The whole row.
 pub(crate) fn tree(dir: &Path, source: &Path, cold: MakeCold<'_>) -> Result<Figures, String> {
     let copy = dir.join("tree");
-    let search = |place: &Path| run(Command::new("grep").args(["-r", "zq9_nowhere_at_all"]).arg(place));
+    let search =
+        |place: &Path| run(Command::new("grep").args(["-r", "zq9_nowhere_at_all"]).arg(place));
     search(source)?; // now the source is in the kernel's cache
     let copying = timed(|| run(Command::new("cp").arg("-a").arg(source).arg(&copy)))?;
     cold()?;

@@ -1,0 +1,102 @@
+//! Mounting and unmounting the peers. Each says what is missing when it cannot be had.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Room of a filesystem in a file, in bytes; the file is sparse.
+const ROOM: u64 = 16 << 30;
+
+/// A mounted filesystem. It is unmounted when this goes.
+pub(crate) struct Peer {
+    pub name: &'static str,
+    pub dir: PathBuf,
+    before_end: Vec<Vec<String>>,
+    daemon: Option<Child>,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        for words in &self.before_end {
+            if let Err(error) = run(words) {
+                eprintln!("tintype-bench-peers: {error}");
+            }
+        }
+        if let Some(daemon) = &mut self.daemon {
+            drop(Command::new("kill").arg(daemon.id().to_string()).status());
+            drop(daemon.wait());
+        }
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split('|').map(str::to_owned).collect()
+}
+
+fn run(words: &[String]) -> Result<(), String> {
+    let (program, rest) = words.split_first().ok_or("no command")?;
+    let output =
+        Command::new(program).args(rest).output().map_err(|e| format!("{program}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+fn room(path: &Path) -> Result<(), String> {
+    let file = File::create(path).and_then(|file| file.set_len(ROOM));
+    file.map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn folder(base: &Path, name: &str) -> Result<PathBuf, String> {
+    let dir = base.join(name);
+    fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    Ok(dir)
+}
+
+/// The kernel's btrfs in a file (package btrfs-progs).
+pub(crate) fn btrfs(base: &Path) -> Result<Peer, String> {
+    let (image, dir) = (base.join("btrfs.img"), folder(base, "btrfs")?);
+    room(&image)?;
+    let (from, to) = (image.display(), dir.display());
+    run(&words(&format!("mkfs.btrfs|-q|-f|{from}"))).map_err(|e| format!("btrfs: {e}"))?;
+    run(&words(&format!("mount|-o|loop|{from}|{to}"))).map_err(|e| format!("btrfs: {e}"))?;
+    let before_end = vec![words(&format!("umount|{to}"))];
+    Ok(Peer { name: "btrfs", dir, before_end, daemon: None })
+}
+
+/// A folder shown again through FUSE (package bindfs).
+pub(crate) fn bindfs(base: &Path) -> Result<Peer, String> {
+    let (below, dir) = (folder(base, "below")?, folder(base, "bindfs")?);
+    let (from, to) = (below.display(), dir.display());
+    run(&words(&format!("bindfs|{from}|{to}"))).map_err(|e| format!("bindfs: {e}"))?;
+    let before_end = vec![words(&format!("umount|{to}"))];
+    Ok(Peer { name: "bindfs", dir, before_end, daemon: None })
+}
+
+/// A pool in a file (package zfs-fuse). Refused when a zfs daemon runs already: it could be somebody's.
+pub(crate) fn zfs(base: &Path) -> Result<Peer, String> {
+    if Path::new("/run/zfs-fuse/zfs_socket").exists()
+        && Command::new("zpool").arg("list").output().is_ok_and(|out| out.status.success())
+    {
+        return Err("zfs-fuse: a daemon runs already".to_owned());
+    }
+    let (image, dir) = (base.join("zfs.img"), folder(base, "zfs-fuse")?);
+    room(&image)?;
+    let daemon = Command::new("zfs-fuse").arg("--no-daemon").stderr(Stdio::null()).spawn();
+    let daemon = daemon.map_err(|e| format!("zfs-fuse: {e}"))?;
+    let pool = "tintypebench";
+    let before_end = vec![words(&format!("zpool|destroy|-f|{pool}"))];
+    let peer = Peer { name: "zfs-fuse", dir, before_end, daemon: Some(daemon) };
+    let make = format!("zpool|create|-f|-m|{}|{pool}|{}", peer.dir.display(), image.display());
+    let mut last = String::new();
+    for _ in 0..20 {
+        match run(&words(&make)) {
+            Ok(()) => return Ok(peer),
+            Err(error) => last = error,
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    Err(format!("zfs-fuse: {last}"))
+}
