@@ -152,13 +152,7 @@ impl Edit<'_> {
         Ok(need)
     }
 
-    fn write_spans(
-        &mut self,
-        ino: u64,
-        mut at: u64,
-        mut rest: &[u8],
-        ends: &Ends,
-    ) -> Result<()> {
+    fn write_spans(&mut self, ino: u64, mut at: u64, mut rest: &[u8], ends: &Ends) -> Result<()> {
         // Both ends first: staging whole blocks may fill and seal the extent that they lie in.
         if let Some(Base::InPlace(piece)) = ends.of(at / BYTES) {
             let skip = (at % BYTES) as usize;
