@@ -148,6 +148,18 @@ impl Cells {
         self.by_birth.is_empty() && self.alive.is_empty()
     }
 
+    /// Sum of what is alive and was born up to `birth`.
+    #[must_use]
+    pub fn alive_upto(&self, birth: Epoch) -> u64 {
+        self.alive.range(..=birth).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Sum of the cells born up to `birth`: cost is their number.
+    #[must_use]
+    pub fn dead_upto(&self, birth: Epoch) -> u64 {
+        self.by_birth.range(..=(birth, Epoch(u64::MAX))).map(|(_, bytes)| bytes).sum()
+    }
+
     /// Sum of all alive entries.
     #[must_use]
     pub fn alive_total(&self) -> u64 {

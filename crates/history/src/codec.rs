@@ -24,6 +24,9 @@ pub mod prefix {
 /// Death of what is alive.
 pub const ALIVE: Epoch = Epoch(u64::MAX);
 
+/// Blocks of an extent: no piece reaches behind them.
+const EXTENT_BLOCKS: u16 = 32;
+
 /// Row key bytes that every record version costs besides its value.
 const VERSION_KEY_BYTES: usize = 1 + 8 + Key::BYTES + 8;
 
@@ -265,13 +268,15 @@ pub fn decode_record(birth: Epoch, bytes: &[u8]) -> Option<Option<Record>> {
 }
 
 fn decode_piece(reader: &mut Bytes<'_>, birth: Epoch) -> Option<Piece> {
-    Some(Piece {
+    let piece = Piece {
         at: reader.varint16()?,
         len: reader.varint16()?,
         extent: reader.varint()?,
         first: reader.varint16()?,
         birth: Epoch(birth.0.wrapping_sub(reader.varint()?)),
-    })
+    };
+    let inside = piece.first.checked_add(piece.len)? <= EXTENT_BLOCKS || piece.extent == 0;
+    piece.at.checked_add(piece.len).filter(|_| inside && piece.birth <= birth).map(|_| piece)
 }
 
 /// One thing that died.
@@ -319,11 +324,12 @@ pub fn decode_dead(bytes: &[u8]) -> Option<Vec<Dead>> {
     while !reader.0.is_empty() {
         items.push(match reader.u8()? {
             0 => Dead::Version(reader.key()?),
-            1 => Dead::Blocks {
-                extent: reader.varint()?,
-                first: reader.varint16()?,
-                len: reader.varint16()?,
-            },
+            1 => {
+                let (extent, first, len) =
+                    (reader.varint()?, reader.varint16()?, reader.varint16()?);
+                first.checked_add(len).filter(|end| *end <= EXTENT_BLOCKS)?;
+                Dead::Blocks { extent, first, len }
+            }
             _ => return None,
         });
     }

@@ -72,6 +72,7 @@ pub struct History {
     pub(crate) queue: BTreeSet<Work>,
     /// Finished cells may make further work due.
     pub(crate) deep: bool,
+    excluded: BTreeSet<Work>,
     next_epoch: u64,
     next_space: u64,
     next_seq: u64,
@@ -89,6 +90,7 @@ impl History {
             tree: Tree::default(),
             queue: BTreeSet::new(),
             deep: false,
+            excluded: BTreeSet::new(),
             next_epoch: 1,
             next_space: 1,
             next_seq: 1,
@@ -143,7 +145,20 @@ impl History {
     /// Derives all due work from scratch.
     pub fn recount(&mut self) {
         self.queue = self.tree.due().into_iter().collect();
+        self.queue.retain(|item| !self.excluded.contains(item));
         self.deep = !self.queue.is_empty();
+    }
+
+    /// The piece of work that the next step does.
+    #[must_use]
+    pub fn first_due(&self) -> Option<Work> {
+        self.queue.first().copied()
+    }
+
+    /// Leaves this work undone.
+    pub fn exclude(&mut self, work: &BTreeSet<Work>) {
+        self.excluded = work.clone();
+        self.queue.retain(|item| !self.excluded.contains(item));
     }
 
     /// As [`History::recount`], and finds cuts that a crash left half done.
@@ -181,11 +196,15 @@ impl History {
         }
     }
 
-    /// Sets the number by which [`Tree::usage`] sums.
-    pub fn set_tag(&mut self, batch: &mut Batch, id: SpaceId, tag: u64) {
-        if let Some(space) = self.tree.get_mut(id) {
-            space.tag = tag;
-            batch.put(space_row(id), encode_space(space));
+    /// The spaces of this tag are nobody's from now on.
+    pub fn disown(&mut self, batch: &mut Batch, tag: u64) {
+        let spaces: Vec<_> =
+            self.tree.iter().filter(|(_, s)| s.tag == tag).map(|(id, _)| id).collect();
+        for id in spaces {
+            if let Some(space) = self.tree.get_mut(id) {
+                space.tag = 0;
+                batch.put(space_row(id), encode_space(space));
+            }
         }
     }
 

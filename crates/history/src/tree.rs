@@ -9,7 +9,7 @@
 
 use crate::cells::Cells;
 use crate::types::{Epoch, Point, SpaceId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// One space.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Space {
     pub parent: Option<Point>,
     /// Its open epoch.
     pub open: Epoch,
-    /// A number of the layer above (the volume), for sums by volume.
+    /// A number of the layer above (the volume), for sums by volume; 0: nobody's.
     pub tag: u64,
     /// Something live ends here.
     pub head: bool,
@@ -51,6 +51,14 @@ impl Space {
 
     fn fork(&self) -> Epoch {
         self.parent.map_or(Epoch(0), |point| point.epoch)
+    }
+
+    /// Bytes of cells whose items were born in this space.
+    fn own_dead(&self) -> u64 {
+        match self.parent {
+            None => self.cells.dead_total(),
+            Some(parent) => self.cells.dead_total() - self.cells.dead_upto(parent.epoch),
+        }
     }
 
     /// The child that continues this space, if it is joined: not before the space has been cut back.
@@ -362,7 +370,9 @@ impl Tree {
                 continue;
             }
             for pair in sequence.spaces.windows(2).skip(1) {
-                if let [upper, lower] = pair {
+                if let [upper, lower] = pair
+                    && self.may_merge(*upper, *lower)
+                {
                     let weight = self.spaces.get(upper).map_or(u64::MAX, |space| {
                         space.cells.alive_total().saturating_add(space.cells.dead_total())
                     });
@@ -372,6 +382,14 @@ impl Tree {
         }
         pairs.sort_unstable();
         pairs.into_iter().map(|(_, upper, lower)| (upper, lower)).collect()
+    }
+
+    /// Sums by tag must not move: both have one tag, or nobody's data lies below.
+    fn may_merge(&self, upper: SpaceId, lower: SpaceId) -> bool {
+        match (self.spaces.get(&upper), self.spaces.get(&lower)) {
+            (Some(upper), Some(lower)) => upper.tag == lower.tag || lower.tag == 0,
+            _ => false,
+        }
     }
 
     /// Makes `upper` part of `lower`, which it continues. Answers the children that moved with it.
@@ -538,19 +556,49 @@ impl Tree {
         }
     }
 
-    /// Accounted bytes of all spaces with this tag: (alive in `head`, everything else).
+    /// Accounted bytes that the spaces of each tag own.
     #[must_use]
-    pub fn usage(&self, tag: u64, head: SpaceId) -> (u64, u64) {
-        let mut live = 0;
-        let mut other = 0;
-        for (id, space) in self.spaces.iter().filter(|(_, space)| space.tag == tag) {
-            if *id == head {
-                live += space.cells.alive_total();
-            } else {
-                other += space.cells.alive_total();
-            }
-            other += space.cells.dead_total();
+    pub fn totals(&self) -> HashMap<u64, u64> {
+        let mut totals = HashMap::new();
+        for space in self.spaces.values() {
+            *totals.entry(space.tag).or_insert(0) += space.cells.alive_total();
+            // What died behind a fork is counted as alive where it was born.
+            *totals.entry(space.tag).or_insert(0) += space.own_dead();
         }
-        (live, other)
+        totals
+    }
+
+    /// Bytes that `head` shows and its tag owns, given what [`Tree::inherited`] said at the last change of points.
+    #[must_use]
+    pub fn live(&self, head: SpaceId, inherited: u64) -> u64 {
+        let Some(space) = self.spaces.get(&head) else { return 0 };
+        let foreign = space.cells.dead_total().saturating_sub(space.own_dead());
+        space.cells.alive_total() + inherited.saturating_sub(foreign)
+    }
+
+    /// Bytes of the head's own tag that were alive at its fork.
+    #[must_use]
+    pub fn inherited(&self, head: SpaceId) -> u64 {
+        let Some(mut at) = self.spaces.get(&head) else { return 0 };
+        let mut alive: u64 = 0;
+        let mut died: u64 = 0;
+        while let Some(parent) = at.parent {
+            let Some(space) = self.spaces.get(&parent.space).filter(|space| space.tag == at.tag)
+            else {
+                break;
+            };
+            let end = parent.epoch;
+            alive += space.cells.alive_upto(end);
+            for (death, birth, bytes) in space.cells.all_dead() {
+                let own = birth > space.fork();
+                if own && birth <= end && death > end {
+                    alive += bytes;
+                } else if !own && death <= end {
+                    died += bytes;
+                }
+            }
+            at = space;
+        }
+        alive.saturating_sub(died)
     }
 }

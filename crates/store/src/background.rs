@@ -3,8 +3,8 @@
 //! Two threads. The writer appends full extents while operations go on. The keeper commits at the interval and, between commits,
 //! does bounded steps of whatever is due. What is due is derived from the store's state, so a restart resumes it.
 
-use crate::error::Result;
-use crate::store::Store;
+use crate::error::{Result, StoreError};
+use crate::store::{Core, Store};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tintype_history::Output;
@@ -82,7 +82,11 @@ impl Store {
         let core = &mut *core;
         let mut batch = Batch::new();
         let mut output = Output::default();
-        let mut done = core.history.step(&mut batch, STEP_ROWS, &mut output)?;
+        let stepped = core.history.step(&mut batch, STEP_ROWS, &mut output);
+        let mut done = match stepped {
+            Ok(done) => done,
+            Err(error) => return self.set_aside(core, &error.into()),
+        };
         if !done && core.trim {
             core.trim = core.history.trim_touched(&mut batch, STEP_ROWS)?;
             done = core.trim;
@@ -94,11 +98,24 @@ impl Store {
         self.poisoning(applied)?;
         let written = self.write_batch(core, batch, false);
         self.poisoning(written)?;
+        core.inherited_stale = true;
         self.publish_usage(core);
         let mut progress = self.progress.lock();
         progress.reclaim_steps += 1;
         progress.reclaimed_bytes += output.freed_bytes;
         Ok(done)
+    }
+}
+
+impl Store {
+    /// A damaged row stops one piece of work, not all: forgets what the step changed in memory, and the work
+    /// until the store is opened again.
+    fn set_aside(&self, core: &mut Core, error: &StoreError) -> Result<bool> {
+        let work = core.history.first_due();
+        tracing::warn!(%error, ?work, "reclaim met a damaged row; run `tintype fsck`");
+        core.stuck_work.extend(work);
+        self.reload(core)?;
+        Ok(true)
     }
 }
 

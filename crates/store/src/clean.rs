@@ -13,9 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tintype_kv::Batch;
-use tintype_segments::{
-    BLOCK, Codec, Encoded, ExtentId, FrameInfo, Place, SegmentId, SegmentInfo, encode,
-};
+use tintype_segments::{Encoded, FrameInfo, Place, SegmentId, SegmentInfo};
 
 /// Extents moved per batch.
 const GROUP: usize = 32;
@@ -74,8 +72,21 @@ impl Store {
         if self.shared.is_pending(worst) {
             return Ok(false);
         }
-        self.rewrite(worst)?;
+        let before = self.live_bytes(worst);
+        let rewritten = self.rewrite(worst);
+        if rewritten.is_err() || self.live_bytes(worst) >= before.max(1) {
+            // Damage keeps part of it where it is: leave the segment alone until the store is opened again.
+            self.core().stuck_segments.insert(worst);
+        }
+        if let Err(error) = rewritten {
+            tracing::warn!(%error, segment = %worst, "a segment cannot be cleaned; run `tintype scrub`");
+            self.shared.check()?;
+        }
         Ok(true)
+    }
+
+    fn live_bytes(&self, segment: SegmentId) -> u64 {
+        self.core().sums.get(&segment).copied().unwrap_or(0)
     }
 
     /// The segment with the smallest live share, if dead bytes are too many in all.
@@ -92,6 +103,7 @@ impl Store {
             waste.saturating_mul(100) > segment.bytes.saturating_mul(self.options.clean_percent / 2)
                 && waste > 4096
                 && !self.shared.is_pending(segment.id)
+                && !core.stuck_segments.contains(&segment.id)
         });
         let share =
             |segment: &&SegmentInfo| live(segment).saturating_mul(1000) / segment.bytes.max(1);
@@ -120,7 +132,7 @@ impl Store {
             let extent = frame.extent.0;
             let Some(row) = self.shared.extents.get(&*self.shared.kv, extent)? else { continue };
             if row.stored.place == frame.stored.place {
-                let encoded = self.repack(extent, &row, frame)?;
+                let encoded = self.shared.repack(extent, &row, &frame.owners)?;
                 moved.push((extent, row, encoded));
             }
         }
@@ -138,7 +150,8 @@ impl Store {
         let mut core = self.core();
         let mut batch = Batch::new();
         for ((extent, old, _), stored) in moved.iter().zip(&places) {
-            self.relocate(&mut core, &mut batch, *extent, old, stored.clone())?;
+            let done = self.relocate(&mut core, &mut batch, *extent, old, stored.clone());
+            self.poisoning(done)?;
         }
         put_sum(&mut batch, &mut core.sums, segment);
         let written = self.write_batch(&mut core, batch, true);
@@ -157,11 +170,11 @@ impl Store {
         old: &ExtentRow,
         stored: tintype_segments::Stored,
     ) -> Result<()> {
-        let Some(now) = self.shared.extents.get(&*self.shared.kv, extent)? else { return Ok(()) };
-        if now.stored.place != old.stored.place {
+        let Some(now) = self.shared.extents.exact(&*self.shared.kv, extent)? else { return Ok(()) };
+        if now.stored.place != old.stored.place || now.live & !stored.present != 0 {
             return Ok(());
         }
-        let row = ExtentRow { stored, ..(*now).clone() };
+        let row = ExtentRow { stored, ..now.clone() };
         if let Some((segment, bytes)) = place(&now) {
             let sum = core.sums.entry(segment).or_insert(0);
             *sum = sum.saturating_sub(bytes);
@@ -173,28 +186,6 @@ impl Store {
         batch.put(extent_row(extent), row.to_bytes());
         self.shared.extents.put(extent, Arc::new(row));
         Ok(())
-    }
-
-    /// The extent with only its live blocks.
-    fn repack(&self, extent: u64, row: &ExtentRow, frame: &FrameInfo) -> Result<Encoded> {
-        let id = ExtentId(extent);
-        if row.live == row.stored.present {
-            return Ok(self.shared.segments.reframe(id, &row.stored, &frame.owners)?);
-        }
-        let all = self.shared.segments.read(id, &row.stored)?;
-        let mut blocks = Vec::with_capacity(row.live.count_ones() as usize * BLOCK);
-        let present = (0..32u32).filter(|index| row.stored.present & (1 << index) != 0);
-        for (index, block) in present.zip(all.chunks(BLOCK)) {
-            if row.live & (1 << index) != 0 {
-                blocks.extend_from_slice(block);
-            }
-        }
-        let codec = match row.stored.codec {
-            tintype_segments::StoredCodec::Raw => Codec::Off,
-            tintype_segments::StoredCodec::Lz4 => Codec::Lz4,
-            tintype_segments::StoredCodec::Zstd => Codec::Zstd(3),
-        };
-        Ok(encode(codec, id, row.live, &frame.owners, &blocks)?)
     }
 
     /// Segments that hold this extent's data, for messages.

@@ -77,7 +77,7 @@ impl Store {
         let extra_done = extra(&mut core, &mut batch);
         let written = self.write_batch(&mut core, batch, true);
         self.poisoning(written)?;
-        self.finish(&core, frozen);
+        self.finish(&mut core, frozen);
         extra_done
     }
 
@@ -126,6 +126,8 @@ impl Store {
         for part in frozen {
             let changes = part.changes.iter().map(|(key, change)| (*key, change));
             core.history.commit(batch, part.space, part.epoch, changes, &mut output)?;
+            // In a joined sequence a commit may free what older spaces own.
+            core.inherited_stale |= core.history.tree().sequence(part.space).spaces.len() > 1;
         }
         for (space, epoch) in next {
             core.history.open_epoch(batch, *space, *epoch);
@@ -155,7 +157,7 @@ impl Store {
         Ok(())
     }
 
-    fn finish(&self, core: &Core, frozen: &[Arc<Frozen>]) {
+    fn finish(&self, core: &mut Core, frozen: &[Arc<Frozen>]) {
         for part in frozen {
             self.shared.ram.remove(part.extents.iter());
         }
@@ -206,7 +208,11 @@ impl Store {
             self.append(&packed)?
         };
         for ((extent, _), place) in packed.iter().zip(places) {
-            self.shared.ram.recycle(extent.written(place));
+            let (buffer, abandoned) = extent.written(place.clone());
+            self.shared.ram.recycle(buffer);
+            if abandoned {
+                self.shared.settled(std::iter::once(&place));
+            }
         }
         Ok(())
     }

@@ -79,14 +79,20 @@ impl ExtentTable {
         Self { cache: Mutex::new(Cache::new(entries)), entries }
     }
 
-    /// The row of an extent; `None` when it does not exist.
+    /// The row as the engine has it. Whoever changes rows asks this, under the core lock: a reader may
+    /// have put an older row into the cache, which is harmless for reading only.
+    pub fn exact(&self, kv: &dyn Kv, extent: u64) -> Result<Option<ExtentRow>> {
+        let Some(bytes) = kv.get(&extent_row(extent))? else { return Ok(None) };
+        let damaged = || StoreError::Damaged { what: "extent", id: extent };
+        ExtentRow::from_bytes(&bytes).ok_or_else(damaged).map(Some)
+    }
+
+    /// The row of an extent, perhaps from before a move; `None` when it does not exist.
     pub fn get(&self, kv: &dyn Kv, extent: u64) -> Result<Option<std::sync::Arc<ExtentRow>>> {
         if let Some(row) = self.cache.lock().get(&extent) {
             return Ok(Some(row));
         }
-        let Some(bytes) = kv.get(&extent_row(extent))? else { return Ok(None) };
-        let row = ExtentRow::from_bytes(&bytes)
-            .ok_or(StoreError::Damaged { what: "extent", id: extent })?;
+        let Some(row) = self.exact(kv, extent)? else { return Ok(None) };
         let row = std::sync::Arc::new(row);
         self.cache.lock().insert(extent, row.clone(), 1);
         Ok(Some(row))

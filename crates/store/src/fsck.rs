@@ -71,7 +71,7 @@ impl Store {
     /// The engines failed.
     pub fn fsck(&self, repair: bool) -> Result<FsckReport> {
         self.sync()?;
-        while self.reclaim_step()? {}
+        while self.reclaim_step().unwrap_or(false) {}
         let _commit = self.commit.lock();
         let mut core = self.core();
         let mut report = FsckReport::default();
@@ -94,7 +94,8 @@ impl Store {
         Ok(report)
     }
 
-    fn reload(&self, core: &mut Core) -> Result<()> {
+    /// Derives everything in memory from the rows again.
+    pub(crate) fn reload(&self, core: &mut Core) -> Result<()> {
         let mut history = tintype_history::History::open(self.shared.kv.clone())?;
         for volume in core.catalog.volumes.values() {
             history.set_head(volume.space, true);
@@ -106,6 +107,7 @@ impl Store {
             }
         }
         history.resume()?;
+        history.exclude(&core.stuck_work);
         core.history = history;
         core.sums = crate::store::load_sums(&*self.shared.kv)?;
         self.shared.extents.clear();

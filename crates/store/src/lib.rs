@@ -8,6 +8,7 @@
 //! - One commit is one batch; the state after a crash is the state at some commit.
 //! - Rows of the extent table change only under the core lock.
 
+mod ancestry;
 mod background;
 mod cache;
 mod clean;

@@ -26,13 +26,21 @@ struct State {
     owners: Vec<Owner>,
     blocks: usize,
     sealed: bool,
+    abandoned: bool,
     stored: Option<Stored>,
 }
 
 impl RamExtent {
     /// An empty extent that fills `bytes`, an empty buffer.
     pub fn new(id: u64, bytes: Vec<u8>) -> Self {
-        let state = State { bytes, owners: Vec::new(), blocks: 0, sealed: false, stored: None };
+        let state = State {
+            bytes,
+            owners: Vec::new(),
+            blocks: 0,
+            sealed: false,
+            abandoned: false,
+            stored: None,
+        };
         Self { id, state: RwLock::new(state) }
     }
 
@@ -87,11 +95,23 @@ impl RamExtent {
         state.stored.is_none().then(|| f(&state.bytes, &state.owners))
     }
 
-    /// Notes where the extent lies and gives up the bytes.
-    pub fn written(&self, stored: Stored) -> Vec<u8> {
+    /// Notes where the extent lies and gives up the bytes; the flag: no commit will take it.
+    pub fn written(&self, stored: Stored) -> (Vec<u8>, bool) {
         let mut state = self.state.write();
         state.stored = Some(stored);
-        std::mem::take(&mut state.bytes)
+        (std::mem::take(&mut state.bytes), state.abandoned)
+    }
+
+    /// No commit will take it. Answers where it lies if it was written before; the writer learns of it otherwise.
+    pub fn abandon(&self) -> Option<Stored> {
+        let mut state = self.state.write();
+        state.abandoned = true;
+        state.stored.clone()
+    }
+
+    /// Gives up the bytes.
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.state.write().bytes)
     }
 
     /// Where it lies, once written.
@@ -163,7 +183,7 @@ impl RamExtents {
         let mut map = self.map.write();
         for extent in extents {
             if map.remove(&extent.id).is_some() {
-                self.unwritten.fetch_sub(extent.held(), Ordering::Relaxed);
+                self.recycle(extent.take());
             }
         }
     }

@@ -75,9 +75,8 @@ impl<'s> RefChanges<'s> {
             let row = self
                 .shared
                 .extents
-                .get(&*self.shared.kv, extent)?
+                .exact(&*self.shared.kv, extent)?
                 .ok_or(StoreError::Damaged { what: "extent", id: extent })?;
-            let row = (*row).clone();
             let before = place(&row);
             self.rows.insert(extent, Work { row, before, new: false });
         }
@@ -156,8 +155,9 @@ impl<'s> RefChanges<'s> {
                 *sums.entry(segment).or_insert(0) += bytes;
                 touched.insert(segment, ());
             }
-            batch.put(extent_row(extent), work.row.to_bytes());
-            self.shared.extents.put(extent, Arc::new(work.row));
+            let row = self.shared.tightened(extent, work.row);
+            batch.put(extent_row(extent), row.to_bytes());
+            self.shared.extents.put(extent, Arc::new(row));
         }
         for segment in touched.into_keys() {
             put_sum(batch, sums, segment);

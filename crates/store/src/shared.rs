@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tintype_history::{Key, Point, Record, SpaceId, read};
 use tintype_kv::Kv;
 use tintype_segments::{
-    BLOCK, ExtentId, Place, SegmentId, Segments, SegmentsError, Stored, StoredCodec,
+    BLOCK, Codec, Encoded, ExtentId, Owner, Place, SegmentId, Segments, SegmentsError, Stored,
+    StoredCodec, encode,
 };
 
 /// Unpacked extents kept for readers, in blocks.
@@ -198,7 +199,7 @@ impl Shared {
     /// Forgets extents that no commit will take.
     pub fn abandon(&self, extents: &[Arc<RamExtent>]) {
         self.ram.remove(extents.iter());
-        let places: Vec<_> = extents.iter().filter_map(|extent| extent.stored()).collect();
+        let places: Vec<_> = extents.iter().filter_map(|extent| extent.abandon()).collect();
         self.settled(places.iter());
     }
 
@@ -250,8 +251,11 @@ impl Shared {
             return Ok(());
         }
         let unpacked = self.unpacked(extent, stored)?;
+        if u32::from(index) + u32::from(count) > u32::BITS {
+            return Err(StoreError::Damaged { what: "extent", id: extent });
+        }
         let wanted = (((1u64 << count) - 1) << index) as u32;
-        let below = stored.present & ((1u32 << index) - 1);
+        let below = stored.present & ((1u64 << index) - 1) as u32;
         let at = below.count_ones() as usize * BLOCK;
         let source = unpacked.get(at..at + out.len()).filter(|_| stored.present & wanted == wanted);
         out.copy_from_slice(source.ok_or(StoreError::Moved(extent))?);
@@ -275,6 +279,42 @@ fn segment_of(stored: &Stored) -> Option<SegmentId> {
     match stored.place {
         Place::At { segment, .. } => Some(segment),
         Place::Inline(_) => None,
+    }
+}
+
+impl Shared {
+    /// An extent packed again without its dead blocks.
+    pub fn repack(&self, extent: u64, row: &ExtentRow, owners: &[Owner]) -> Result<Encoded> {
+        let id = ExtentId(extent);
+        if row.live == row.stored.present {
+            return Ok(self.segments.reframe(id, &row.stored, owners)?);
+        }
+        let all = self.segments.read(id, &row.stored)?;
+        let mut blocks = Vec::with_capacity(row.live.count_ones() as usize * BLOCK);
+        let present = (0..32u32).filter(|index| row.stored.present & (1 << index) != 0);
+        for (index, block) in present.zip(all.chunks(BLOCK)) {
+            if row.live & (1 << index) != 0 {
+                blocks.extend_from_slice(block);
+            }
+        }
+        let codec = match row.stored.codec {
+            StoredCodec::Raw => Codec::Off,
+            StoredCodec::Lz4 => Codec::Lz4,
+            StoredCodec::Zstd => Codec::Zstd(3),
+        };
+        Ok(encode(codec, id, row.live, owners, &blocks)?)
+    }
+
+    /// An inline extent of which half is dead gives that half back at once; others wait for cleaning.
+    pub fn tightened(&self, extent: u64, row: ExtentRow) -> ExtentRow {
+        let half_dead = row.live.count_ones() * 2 <= row.stored.blocks();
+        if !row.stored.is_inline() || !half_dead || row.live & !row.stored.present != 0 {
+            return row;
+        }
+        match self.repack(extent, &row, &[]) {
+            Ok(encoded) => ExtentRow { stored: encoded.inline(), ..row },
+            Err(_) => row,
+        }
     }
 }
 

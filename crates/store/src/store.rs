@@ -10,12 +10,12 @@ use crate::moment::View;
 use crate::refs::{SEGMENT, SegmentSums};
 use crate::shared::Shared;
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tintype_history::codec::{Bytes, row_range};
-use tintype_history::{Epoch, History, Key, Point, Removal, SpaceId};
+use tintype_history::{Epoch, History, Key, Point, Removal, SpaceId, Work};
 use tintype_kv::Kv;
 use tintype_model::{SnapshotId, SnapshotMeta, VolumeId, VolumeMeta};
 use tintype_segments::{Codec, SegmentId, Segments};
@@ -104,7 +104,7 @@ pub struct NewSnapshot {
 /// Accounted bytes of a volume: 4,096 for each referenced block plus the size of each record version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Alive in the live volume and not inherited from another volume.
+    /// Alive in the live volume, what it inherited from another volume not counted.
     pub live_bytes: u64,
     /// Held by snapshots and writable snapshots only.
     pub snapshot_bytes: u64,
@@ -118,6 +118,14 @@ pub(crate) struct Core {
     pub(crate) unsynced: bool,
     /// Touched lists may be droppable.
     pub(crate) trim: bool,
+    /// Segments that damage keeps from being cleaned.
+    pub(crate) stuck_segments: BTreeSet<SegmentId>,
+    /// Work that a damaged row keeps from being done.
+    pub(crate) stuck_work: BTreeSet<Work>,
+    /// For each head: bytes of its own volume that were alive where it forked off.
+    pub(crate) inherited: HashMap<SpaceId, u64>,
+    /// Points, heads or old cells changed since `inherited` was computed.
+    pub(crate) inherited_stale: bool,
 }
 
 /// See the module header.
@@ -160,7 +168,17 @@ impl Store {
             }
         }
         history.resume()?;
-        let core = Core { history, catalog, sums: load_sums(&*kv)?, unsynced: true, trim: true };
+        let core = Core {
+            history,
+            catalog,
+            sums: load_sums(&*kv)?,
+            unsynced: true,
+            trim: true,
+            stuck_segments: BTreeSet::new(),
+            stuck_work: BTreeSet::new(),
+            inherited: HashMap::new(),
+            inherited_stale: true,
+        };
         let shared = Arc::new(Shared::new(kv, segments, next_extent));
         let store = Arc::new(Self {
             shared,
@@ -176,7 +194,7 @@ impl Store {
             progress: Mutex::default(),
             threads: Mutex::default(),
         });
-        store.publish_usage(&store.core.lock());
+        store.publish_usage(&mut store.core.lock());
         if options.background {
             store.start_threads();
         }
@@ -238,9 +256,18 @@ impl Store {
         self.usage.read().get(&volume).copied().unwrap_or_default()
     }
 
-    pub(crate) fn publish_usage(&self, core: &Core) {
+    pub(crate) fn publish_usage(&self, core: &mut Core) {
+        let tree = core.history.tree();
+        if std::mem::take(&mut core.inherited_stale) {
+            let heads = core.catalog.volumes.values().map(|volume| volume.space);
+            core.inherited = heads.map(|head| (head, tree.inherited(head))).collect();
+        }
+        let totals = tree.totals();
         let usage = core.catalog.volumes.values().map(|volume| {
-            let (live_bytes, snapshot_bytes) = core.history.tree().usage(volume.id.0, volume.space);
+            let total = totals.get(&volume.id.0).copied().unwrap_or(0);
+            let inherited = core.inherited.get(&volume.space).copied().unwrap_or(0);
+            let live_bytes = tree.live(volume.space, inherited);
+            let snapshot_bytes = total.saturating_sub(live_bytes);
             (volume.id, Usage { live_bytes, snapshot_bytes })
         });
         *self.usage.write() = usage.collect();

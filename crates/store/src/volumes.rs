@@ -30,6 +30,7 @@ impl Store {
         check_name(core, &new.meta, None)?;
         let id = VolumeId(core.catalog.take_id(batch));
         let space = core.history.create_space(batch, parent, id.0);
+        core.inherited_stale = true;
         let volume = Volume { id, meta: new.meta, space };
         core.catalog.put_volume(batch, volume.clone())?;
         Ok(volume)
@@ -75,9 +76,11 @@ impl Store {
             Self::check_unprotected(core, &snapshots)?;
             gone = self.remove_snapshots(core, batch, &snapshots);
             core.catalog.remove_volume(batch, id);
+            core.history.disown(batch, id.0);
             core.history.set_head(volume.space, false);
             core.history.recount();
             core.trim = true;
+            core.inherited_stale = true;
             Ok(())
         })?;
         gone.iter().for_each(|owner| owner.gone());
@@ -117,6 +120,7 @@ impl Store {
             core.history.recount();
         }
         core.trim = true;
+        core.inherited_stale = true;
         owners
     }
 }

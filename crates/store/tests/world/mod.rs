@@ -61,6 +61,7 @@ pub struct Vol {
     pub id: VolumeId,
     pub state: State,
     pub owner: Arc<Owner>,
+    pub cloned: bool,
 }
 
 pub struct Snap {
@@ -144,7 +145,7 @@ impl World {
         let meta = volume_meta(n);
         let volume = self.store.create_volume(NewVolume { meta })?;
         let owner = serve(&self.store, LineRef::Volume(volume.id))?;
-        self.vols.push(Vol { id: volume.id, state: State::new(), owner });
+        self.vols.push(Vol { id: volume.id, state: State::new(), owner, cloned: false });
         Ok(())
     }
 
@@ -314,7 +315,7 @@ impl World {
         let volume = self.store.clone_snapshot(self.snaps[i].id, NewVolume { meta })?;
         let owner = serve(&self.store, LineRef::Volume(volume.id))?;
         let state = self.snaps[i].state.clone();
-        self.vols.push(Vol { id: volume.id, state, owner });
+        self.vols.push(Vol { id: volume.id, state, owner, cloned: true });
         Ok(())
     }
 
@@ -430,7 +431,28 @@ impl World {
                 }
             }
         }
+        self.check_usage()?;
         self.check_touched()
+    }
+
+    /// What a volume is said to use is what its records and blocks add up to.
+    fn check_usage(&mut self) -> Result<(), StoreError> {
+        self.store.sync()?;
+        for (v, vol) in self.vols.iter().enumerate() {
+            let mut sum = 0;
+            vol.owner.line.lock().scan(
+                Key::new(0, 0, 0),
+                Key::new(9, 0, 0),
+                &mut |_, record| {
+                    let blocks: u64 = record.pieces.iter().map(|p| u64::from(p.len)).sum();
+                    sum += tintype_history::codec::record_bytes(record) + blocks * BLOCK as u64;
+                    ControlFlow::Continue(())
+                },
+            )?;
+            let live = self.store.usage(vol.id).live_bytes;
+            assert!(live <= sum && (vol.cloned || live == sum), "volume {v}: {live} of {sum}");
+        }
+        Ok(())
     }
 
     /// A comparison of two moments names every key that differs.
