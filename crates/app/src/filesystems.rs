@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use tintype_model::{VolumeKind, VolumeMeta, VolumeName};
-use tintype_store::{NewVolume, Volume};
+use tintype_store::{MomentRef, NewVolume, Store, Volume};
 
 use crate::convert::{fs_error, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
@@ -117,6 +117,7 @@ impl App {
     pub(crate) fn fs_info(&self, volume: &Volume) -> AppResult<FsInfo> {
         let store = self.store()?;
         let usage = store.usage(volume.id);
+        let referenced = self.referenced(&store, volume);
         let count = self.tally.lock().volume(volume.id);
         let meta = &volume.meta;
         Ok(FsInfo {
@@ -129,9 +130,28 @@ impl App {
             mount: meta.mount.clone(),
             mounted: self.mounted(volume.id).is_some(),
             snapshots: count.read_only + count.writable,
+            referenced_bytes: referenced,
             live_bytes: usage.live_bytes,
             snapshot_bytes: usage.snapshot_bytes,
         })
+    }
+
+    /// Bytes that live files refer to, whoever else shares them; none when that cannot be read.
+    fn referenced(&self, store: &Store, volume: &Volume) -> Option<u64> {
+        if volume.meta.kind != VolumeKind::Filesystem {
+            return None;
+        }
+        let usage = match self.mounted(volume.id) {
+            Some(mounted) => Ok(mounted.tree.usage()),
+            None => tintype_fs::usage(store, MomentRef::Live(volume.id)),
+        };
+        match usage {
+            Ok(usage) => Some(usage.blocks.saturating_mul(tintype_store::BLOCK as u64)),
+            Err(error) => {
+                tracing::warn!(%error, volume = %volume.meta.name, "its usage cannot be read");
+                None
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod folder;
 mod mounts;
 mod open;
 mod port;
+mod scrub;
 mod snapshots;
 mod tally;
 mod trees;

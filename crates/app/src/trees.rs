@@ -1,19 +1,15 @@
-//! Where the app meets filesystems: opening trees, comparing them, and turning reports of checks into
-//! names that people know.
+//! Where the app meets filesystems: opening trees, comparing them, and the report of a store's check.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use tintype_fs::{Change, FsError, Mounted, Object};
 use tintype_model::VolumeId;
-use tintype_store::{Damage, MomentRef, Place, Store, StoreError};
+use tintype_store::{MomentRef, Store, StoreError};
 
 use crate::types::diff::path_text;
-use crate::types::{
-    DiffChange, DiffEntry, DiffObject, DiffRange, FsckFinding, FsckInfo, ScrubInfo,
-};
+use crate::types::{DiffChange, DiffEntry, DiffObject, DiffRange, FsckFinding, FsckInfo};
 
 /// Makes the root directory of a fresh volume.
 pub(crate) fn create(store: &Arc<Store>, volume: VolumeId) -> Result<(), FsError> {
@@ -94,51 +90,4 @@ pub(crate) fn fsck(store: &Store, repair: bool) -> Result<FsckInfo, StoreError> 
     ]);
     let findings = first.problems.iter().map(finding).collect();
     Ok(FsckInfo { clean: left.problem_count == 0, checked, findings })
-}
-
-/// Reads and verifies all data.
-pub(crate) fn scrub(store: &Store) -> Result<ScrubInfo, StoreError> {
-    let report = store.scrub(&mut |_| ControlFlow::Continue(()))?;
-    let findings: Vec<FsckFinding> =
-        report.damaged.iter().flat_map(|damage| name_damage(store, damage)).collect();
-    Ok(ScrubInfo { clean: findings.is_empty(), bytes: report.bytes, findings })
-}
-
-/// One finding for each object that a damaged extent hits.
-fn name_damage(store: &Store, damage: &Damage) -> Vec<FsckFinding> {
-    let place = match damage.segment {
-        Some(segment) => format!("extent {} in segment {segment}", damage.extent),
-        None => format!("extent {} in the records", damage.extent),
-    };
-    let finding = |object| FsckFinding {
-        object,
-        problem: format!("{place}: {}", damage.what),
-        repaired: false,
-    };
-    if damage.owners.is_empty() {
-        return vec![finding("data of unknown owner".to_owned())];
-    }
-    let object = |(space, inode, first, count): &(u64, u64, u64, u32)| {
-        let from = first * tintype_store::BLOCK as u64;
-        let to = from + u64::from(*count) * tintype_store::BLOCK as u64;
-        format!("{}, inode {inode}, bytes {from} to {to}", owner_name(store, *space))
-    };
-    damage.owners.iter().map(object).map(finding).collect()
-}
-
-fn owner_name(store: &Store, space: u64) -> String {
-    let volumes = store.volumes();
-    if let Some(volume) = volumes.iter().find(|volume| volume.space.0 == space) {
-        return format!("filesystem {}", volume.meta.name);
-    }
-    let snapshots = store.snapshots(None);
-    let found = snapshots.iter().find(|snapshot| match snapshot.place {
-        Place::ReadOnly(point) => point.space.0 == space,
-        Place::Writable(own) => own.0 == space,
-    });
-    let volume = found.and_then(|snapshot| volumes.iter().find(|v| v.id == snapshot.volume));
-    volume.map_or_else(
-        || format!("history {space} without a name"),
-        |volume| format!("snapshots of filesystem {}", volume.meta.name),
-    )
 }

@@ -1,4 +1,4 @@
-//! Use cases that keep a store well: sync, status, scrub.
+//! Use cases that keep a store well: sync, status.
 
 use tintype_model::VolumeName;
 use tintype_store::{Store, StoreStatus};
@@ -6,7 +6,7 @@ use tintype_store::{Store, StoreStatus};
 use crate::convert::store_error;
 use crate::error::AppResult;
 use crate::open::App;
-use crate::types::{JobInfo, MountInfo, ScrubInfo, StatusInfo, SyncInfo};
+use crate::types::{JobInfo, MountInfo, StatusInfo, SyncInfo};
 
 impl App {
     /// Makes everything durable that programs wrote before the call, in one filesystem or in all.
@@ -56,12 +56,6 @@ impl App {
             })
         };
         alive.filter_map(info).collect()
-    }
-
-    /// Reads all data and verifies all checksums.
-    pub fn scrub(&self) -> AppResult<ScrubInfo> {
-        let store = self.store()?;
-        crate::trees::scrub(&store).map_err(|e| store_error(&self.store_object(), &e))
     }
 }
 

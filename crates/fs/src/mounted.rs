@@ -12,6 +12,7 @@ use crate::negatives::Negatives;
 use crate::nodes::{LIVE, Nodes, SNAPSHOTS, unpack};
 use crate::notices::{Notice, Notices};
 use crate::place::Place;
+use crate::reading;
 use crate::snapdir;
 use crate::tree::Tree;
 use crate::vfs::{Entry, Invalidate, Node, ROOT};
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tintype_model::{SnapshotId, VolumeId};
-use tintype_store::{LineRef, Store};
+use tintype_store::{LineRef, MomentRef, Store};
 
 /// Blocks and inodes that a filesystem uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,17 @@ pub struct TreeUsage {
     pub blocks: u64,
     /// Inodes, those without a name included.
     pub inodes: u64,
+}
+
+/// What a moment uses, as of the last commit; none for a volume that was never opened. For a mounted
+/// filesystem [`Mounted::usage`] is newer.
+///
+/// # Errors
+/// The moment does not exist, the store failed, or the record is damaged.
+pub fn usage(store: &Store, moment: MomentRef) -> Result<TreeUsage> {
+    let sup = reading::superblock(&mut store.view_of(moment)?)?;
+    let none = TreeUsage { blocks: 0, inodes: 0 };
+    Ok(sup.map_or(none, |sup| TreeUsage { blocks: sup.blocks, inodes: sup.inodes }))
 }
 
 /// A mounted filesystem volume.

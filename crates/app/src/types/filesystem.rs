@@ -67,7 +67,11 @@ pub struct FsInfo {
     pub mounted: bool,
     /// Number of its snapshots.
     pub snapshots: u64,
-    /// Bytes of live data.
+    /// Bytes that live files refer to: 4,096 for each mapped or reserved block. The quota limits
+    /// these. None when a damaged or stopped store cannot tell.
+    #[serde(default)]
+    pub referenced_bytes: Option<u64>,
+    /// Bytes of live data and records that no other filesystem shares.
     pub live_bytes: u64,
     /// Bytes that only snapshots hold.
     pub snapshot_bytes: u64,

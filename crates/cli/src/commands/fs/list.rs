@@ -17,6 +17,7 @@ pub fn run(global: &Global) -> CliResult<()> {
         let mut table = Table::new(&[
             ("NAME", Left),
             ("LIVE", Right),
+            ("OWN", Right),
             ("SNAPSHOTS", Right),
             ("HELD", Right),
             ("QUOTA", Right),
@@ -26,6 +27,7 @@ pub fn run(global: &Global) -> CliResult<()> {
         for info in list {
             table.row([
                 info.name.to_string(),
+                limit(info.referenced_bytes),
                 ByteSize(info.live_bytes).to_string(),
                 info.snapshots.to_string(),
                 ByteSize(info.snapshot_bytes).to_string(),

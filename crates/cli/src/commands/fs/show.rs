@@ -33,7 +33,8 @@ pub fn print(info: &FsInfo) -> CliResult<()> {
         ("compression", info.compression.to_string()),
         ("quota", limit(info.quota)),
         ("capacity", limit(info.capacity)),
-        ("live data", ByteSize(info.live_bytes).to_string()),
+        ("live data", limit(info.referenced_bytes)),
+        ("of it, its own", ByteSize(info.live_bytes).to_string()),
         ("snapshots", info.snapshots.to_string()),
         ("held by snapshots only", ByteSize(info.snapshot_bytes).to_string()),
     ])
