@@ -267,6 +267,9 @@ impl App {
             .store()?
             .clone_snapshot(snapshot.id, NewVolume { meta })
             .map_err(|e| store_error(&format!("snapshot {name}"), &e))?;
+        if !snapshot.writable() {
+            self.tally.lock().set_newest(volume.id, Some(snapshot.id));
+        }
         self.mount_new(volume, request.mount.as_deref())
     }
 

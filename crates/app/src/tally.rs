@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use tintype_model::{SnapshotId, VolumeId};
-use tintype_store::{Place, Snapshot, Store};
+use tintype_store::{Snapshot, Store};
 
 /// Numbers of one volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,15 +25,11 @@ impl Tally {
     /// Counts everything once.
     pub(crate) fn of(store: &Store) -> Self {
         let mut tally = Self::default();
-        let spaces: HashMap<VolumeId, _> =
-            store.volumes().into_iter().map(|volume| (volume.id, volume.space)).collect();
         for snapshot in store.snapshots(None) {
             tally.add(&snapshot);
-            if let Place::ReadOnly(point) = snapshot.place
-                && spaces.get(&snapshot.volume) == Some(&point.space)
-            {
-                tally.set_newest(snapshot.volume, Some(snapshot.id));
-            }
+        }
+        for (volume, snapshot) in store.grown_from() {
+            tally.set_newest(volume, Some(snapshot));
         }
         tally
     }

@@ -193,6 +193,33 @@ fn clones_and_restores_keep_their_names() {
 }
 
 #[test]
+fn parents_survive_restores_and_restarts() {
+    let Fixture { dir, app } = fixture(None);
+    let cut = |app: &Arc<App>, text: &str| app.snapshot_create(&plain(text)).unwrap();
+    let a = cut(&app, "home@a");
+    cut(&app, "home@b");
+    let request = CloneRequest { name: volume("copy"), mount: None };
+    app.snapshot_clone(&name("home@b"), &request).unwrap();
+    app.snapshot_clone(&name("home@b"), &CloneRequest { name: volume("other"), ..request })
+        .unwrap();
+    let b = cut(&app, "copy@first").parent;
+    app.snapshot_restore(&name("home@a"), None).unwrap();
+    let reopen = |app: Arc<App>| {
+        app.close().unwrap();
+        drop(app);
+        App::open(options(&dir, None), Arc::new(NoMounter)).unwrap()
+    };
+    let app = reopen(app);
+    let c = cut(&app, "home@c");
+    assert_eq!(c.parent, Some(a.id));
+    assert_eq!(cut(&app, "other@first").parent, b);
+    assert_eq!(b, Some(app.snapshot_show(&name("home@b")).unwrap().id));
+    app.snapshot_delete(&[name("home@a"), name("home@b")]).unwrap();
+    let app = reopen(app);
+    assert_eq!(cut(&app, "home@d").parent, Some(c.id));
+}
+
+#[test]
 fn nothing_is_found_that_is_not_there() {
     let f = fixture(None);
     let missing = name("home@x");
