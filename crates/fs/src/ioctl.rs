@@ -1,4 +1,4 @@
-//! Ioctls: inode flags as `chattr` sets them, the label, shutdown.
+//! Ioctls: inode flags as `chattr` sets them, the label, trimming, shutdown.
 
 use crate::caller;
 use crate::error::{Result, refuse};
@@ -14,6 +14,8 @@ const GET_XFLAGS: u32 = 0x801c_581f;
 const SET_XFLAGS: u32 = 0x401c_5820;
 const GET_LABEL: u32 = 0x8100_9431;
 const GET_VERSION: u32 = 0x8008_7601;
+/// `FITRIM`.
+const TRIM: u32 = 0xc018_5879;
 const SHUTDOWN: u32 = 0x8004_587d;
 /// Stop without making anything durable.
 const DROP: u32 = 2;
@@ -75,6 +77,7 @@ impl Mounted {
                 cut(out, request)
             }
             GET_VERSION => cut(vec![0; 8], request),
+            TRIM => self.trim(who, request),
             SHUTDOWN => self.shut_down(who, node, request),
             _ => refuse(libc::ENOTTY),
         }
@@ -101,6 +104,21 @@ impl Mounted {
             Ok(())
         })?;
         Ok((0, Vec::new()))
+    }
+
+    /// Has dead data cleaned in the background; answers the range with the bytes that are dead now.
+    fn trim(&self, who: &Caller, request: &Ioctl<'_>) -> Answer {
+        if who.uid != 0 {
+            return refuse(libc::EPERM);
+        }
+        let Some((start, rest)) = request.input.split_first_chunk::<8>() else {
+            return refuse(libc::EINVAL);
+        };
+        let smallest = rest.get(8..16).unwrap_or(&[0; 8]);
+        let status = self.store.status()?;
+        let dead = status.segment_bytes.saturating_sub(status.segment_live_bytes);
+        self.store.clean_soon();
+        cut([start.as_slice(), &dead.to_ne_bytes(), smallest].concat(), request)
     }
 
     /// Stops the filesystem until the next mount. The answer must carry no output: the kernel

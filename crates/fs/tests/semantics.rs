@@ -457,3 +457,20 @@ fn nameless_files_can_get_a_name() {
     assert_eq!(f.all(node), b"t");
     assert_eq!(f.attr(node).nlink, 1);
 }
+
+#[test]
+fn the_label_is_the_name_and_trimming_is_for_root() {
+    let f = Fixture::new();
+    let ask = |who: &Caller, command, input: &[u8], out_size| {
+        let request = Ioctl { command, argument: 0, input, out_size, on_directory: true };
+        f.fs.ioctl(who, ROOT, &request)
+    };
+    let (code, label) = ask(&ME, 0x8100_9431, &[], 256).unwrap();
+    assert_eq!((code, label.len(), &label[..2]), (0, 256, b"v\0".as_slice()));
+    let range = [[0; 8], [0xff; 8], 4096_u64.to_ne_bytes()].concat();
+    let (code, trimmed) = ask(&ME, 0xc018_5879, &range, 24).unwrap();
+    assert_eq!((code, &trimmed[..8], &trimmed[16..]), (0, &range[..8], &range[16..]));
+    let other = Caller { uid: 7, ..ME };
+    assert_eq!(ask(&other, 0xc018_5879, &range, 24).unwrap_err().0, libc::EPERM);
+    assert_eq!(ask(&ME, 0xc018_5879, &[], 24).unwrap_err().0, libc::EINVAL);
+}

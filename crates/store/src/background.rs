@@ -5,6 +5,7 @@
 
 use crate::error::{Result, StoreError};
 use crate::store::{Core, Store};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tintype_history::Output;
@@ -53,6 +54,12 @@ impl Store {
 
     pub(crate) fn tidy_soon(&self) {
         self.shared.bell.ring(|wanted| wanted.tidy = true);
+    }
+
+    /// Has the background look for dead data now, instead of when it next would.
+    pub fn clean_soon(&self) {
+        self.clean_due.store(true, Ordering::Release);
+        self.tidy_soon();
     }
 
     /// Does all due work now; for tests and tools.
