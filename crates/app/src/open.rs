@@ -180,6 +180,13 @@ fn open_store(path: &Path) -> AppResult<Arc<Store>> {
         .map_err(|e| AppError::io(&data_dir, "open the data segments", &e))?;
     let segments = Segments::open(Arc::new(files), tintype_segments::Options::default())
         .map_err(|e| store_error(&object, &e.into()))?;
+    // The folders' own entries too: a synced file in a folder that a power loss takes is lost.
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    for dir in [kv_dir.as_path(), &data_dir, path].into_iter().chain(above) {
+        std::fs::File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(|e| AppError::io(dir, "sync the folder", &e))?;
+    }
     Store::open(Arc::new(kv), Arc::new(segments), StoreOptions::default())
         .map_err(|e| store_error(&object, &e))
 }

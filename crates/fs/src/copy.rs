@@ -50,9 +50,28 @@ pub(crate) fn copy(
     }
     let alike = source.offset % BYTES == target.offset % BYTES;
     let limit = length.min(if alike { SHARE } else { COPY });
+    // Another moment's blocks may lose their last name at any time: none is freed before a commit has
+    // taken the new references.
+    let other = !matches!(from, Place::Live(tree) if Arc::ptr_eq(tree, to));
+    let hold = (other && alike).then(|| to.store.hold_reclaim());
+    let done = copy_steps(from, source, to, target, limit, inode.size)?;
+    if hold.is_some() {
+        to.store.sync()?;
+    }
+    Ok(done)
+}
+
+fn copy_steps(
+    from: &Place,
+    source: Side,
+    to: &Arc<Tree>,
+    target: Side,
+    limit: u64,
+    source_size: u64,
+) -> Result<u64> {
     let mut done = 0;
     while done < limit {
-        let step = step(from, at(source, done), to, at(target, done), limit - done, inode.size);
+        let step = step(from, at(source, done), to, at(target, done), limit - done, source_size);
         match step {
             Ok(0) => break,
             Ok(count) => done += count,
@@ -113,7 +132,10 @@ fn share(from: &Place, source: Side, to: &Arc<Tree>, target: Side, length: u64) 
             let (size, runs) = source_runs(&mut edit.state.line, source, length)?;
             edit.share_runs(to, target, length, source, size, &runs)
         }),
-        Place::Live(tree) => share_between(tree, source, to, target, length),
+        Place::Live(tree) => match share_between(tree, source, to, target, length)? {
+            Some(count) => Ok(count),
+            None => copy_bytes(from, source, to, target, length),
+        },
         Place::Frozen(_) => to.edit(|edit| {
             let (size, runs) = from.with(|m, _| source_runs(m, source, length))?;
             edit.share_runs(to, target, length, source, size, &runs)
@@ -121,20 +143,26 @@ fn share(from: &Place, source: Side, to: &Arc<Tree>, target: Side, length: u64) 
     }
 }
 
-/// Shares blocks of another tree. Nobody waits for a lock while holding one here, so that no order of
-/// locks has to be kept.
-fn share_between(from: &Tree, source: Side, to: &Tree, target: Side, length: u64) -> Result<u64> {
+/// Shares blocks of another tree; `None` when some of them are in no commit yet: that tree may still lose
+/// them. Nobody waits for a lock while holding one here, so that no order of locks has to be kept.
+fn share_between(
+    from: &Tree,
+    source: Side,
+    to: &Tree,
+    target: Side,
+    length: u64,
+) -> Result<Option<u64>> {
     loop {
         let done = to.edit(|edit| {
             let Some(mut other) = from.state.try_lock() else { return Ok(None) };
             let (size, runs) = source_runs(&mut other.line, source, length)?;
-            if let Some(last) = runs.iter().find(|piece| other.is_open(piece)) {
-                other.shared_extent = Some(last.extent);
+            if runs.iter().any(|piece| !to.store.is_committed(piece.extent)) {
+                return Ok(Some(None));
             }
-            edit.share_runs(to, target, length, source, size, &runs).map(Some)
+            edit.share_runs(to, target, length, source, size, &runs).map(|count| Some(Some(count)))
         })?;
         match done {
-            Some(count) => return Ok(count),
+            Some(result) => return Ok(result),
             None => std::thread::yield_now(),
         }
     }

@@ -14,7 +14,13 @@ use tintype_store::Store;
 const BLOCK: u64 = tintype_store::BLOCK as u64;
 /// Blocks that are shown when no limit is known: 1 PiB.
 const PLENTY: u64 = 1 << 38;
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_millis(500);
+/// Bytes of the store's disk that growing files leave alone, so that commits, deletes and cleaning go on.
+const RESERVE: u64 = 256 << 20;
+
+fn reserve(total: u64) -> u64 {
+    RESERVE.min(total / 8)
+}
 
 /// Total and free bytes of where the store lies.
 pub type Space = (u64, u64);
@@ -95,7 +101,8 @@ impl Limits {
         if more && known.capacity.is_some_and(|capacity| with_held > capacity) {
             return refuse(libc::ENOSPC);
         }
-        if known.space.is_some_and(|(_, free)| bytes(need.grow) > free && need.grow > 0) {
+        let short = |(total, free): Space| bytes(need.grow).saturating_add(reserve(total)) > free;
+        if need.grow > 0 && known.space.is_some_and(short) {
             return refuse(libc::ENOSPC);
         }
         Ok(())

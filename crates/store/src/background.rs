@@ -1,10 +1,11 @@
 //! What a store does by itself: writing ahead, committing, reclaiming, cleaning.
 //!
-//! Two threads. The writer appends full extents while operations go on. The keeper commits at the interval and, between commits,
-//! does bounded steps of whatever is due. What is due is derived from the store's state, so a restart resumes it.
+//! Three threads. The writer appends full extents while operations go on. The keeper commits at the interval. The tidier does
+//! bounded steps of whatever else is due. What is due is derived from the store's state, so a restart resumes it.
 
 use crate::error::{Result, StoreError};
 use crate::store::{Core, Store};
+use parking_lot::RwLockReadGuard;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -13,13 +14,18 @@ use tintype_kv::Batch;
 
 /// Rows that one step of reclaim handles.
 const STEP_ROWS: usize = 1024;
-/// How long the keeper works on before it looks at the clock again.
+/// How long the tidier works on before it looks up.
 const SLICE: Duration = Duration::from_millis(20);
+/// The shortest wait.
+const SHORT: Duration = Duration::from_millis(5);
+/// The longest wait.
+const LONG: Duration = Duration::from_millis(200);
 
 impl Store {
     pub(crate) fn start_threads(self: &Arc<Self>) {
         type Body = fn(&Weak<Store>);
-        let bodies: [(&str, Body); 2] = [("tt-writer", writer), ("tt-keeper", keeper)];
+        let bodies: [(&str, Body); 3] =
+            [("tt-writer", writer), ("tt-keeper", keeper), ("tt-tidier", tidier)];
         for (name, body) in bodies {
             let store = Arc::downgrade(self);
             let thread =
@@ -79,12 +85,24 @@ impl Store {
         Ok(())
     }
 
+    /// While this is held nothing is reclaimed: for references across lines, until a commit has taken them.
+    pub fn hold_reclaim(&self) -> RwLockReadGuard<'_, ()> {
+        self.sharing.read_recursive()
+    }
+
+    /// Whether an extent's row is durable, or 0, the extent of reserved blocks.
+    #[must_use]
+    pub fn is_committed(&self, extent: u64) -> bool {
+        self.shared.ram.get(extent).is_none()
+    }
+
     /// One bounded step of reclaim; `false`: nothing was due.
     ///
     /// # Errors
     /// The store failed.
     pub fn reclaim_step(&self) -> Result<bool> {
         self.shared.check()?;
+        let _nobody_shares = self.sharing.write();
         let mut core = self.core();
         let core = &mut *core;
         let mut batch = Batch::new();
@@ -101,6 +119,7 @@ impl Store {
         if !done && batch.is_empty() {
             return self.merge_step(core);
         }
+        core.merge_due = true;
         let applied = self.apply_refs(core, &mut batch, Vec::new(), &output);
         self.poisoning(applied)?;
         let written = self.write_batch(core, batch, false);
@@ -155,24 +174,22 @@ fn writer(store: &Weak<Store>) {
     }
 }
 
+/// Commits when asked and at the interval.
 fn keeper(store: &Weak<Store>) {
     let mut last = Instant::now();
-    let mut busy = false;
     loop {
         let Some(store) = store.upgrade() else { return };
         let interval = store.options.commit_interval;
         let commit = {
             let bell = &store.shared.bell;
             let mut wanted = bell.wanted.lock();
-            if !busy && !wanted.commit && !wanted.tidy && !wanted.stop {
+            if !wanted.commit && !wanted.stop {
                 let rest = interval.saturating_sub(last.elapsed());
-                let pause = rest.clamp(Duration::from_millis(5), Duration::from_millis(200));
-                bell.work.wait_for(&mut wanted, pause);
+                bell.work.wait_for(&mut wanted, rest.clamp(SHORT, LONG));
             }
             if wanted.stop {
                 return;
             }
-            wanted.tidy = false;
             std::mem::take(&mut wanted.commit)
         };
         if store.shared.check().is_err() {
@@ -184,11 +201,44 @@ fn keeper(store: &Weak<Store>) {
             }
             last = Instant::now();
         }
-        busy = store.tidy_slice();
+    }
+}
+
+/// Reclaims and cleans in slices, and rests as long as it worked while others work too.
+fn tidier(store: &Weak<Store>) {
+    let mut pause = SHORT;
+    loop {
+        let Some(store) = store.upgrade() else { return };
+        {
+            let bell = &store.shared.bell;
+            let mut wanted = bell.wanted.lock();
+            if !wanted.tidy && !wanted.stop {
+                bell.work.wait_for(&mut wanted, pause);
+            }
+            if wanted.stop {
+                return;
+            }
+            wanted.tidy = false;
+        }
+        if store.shared.check().is_err() {
+            return;
+        }
+        let start = Instant::now();
+        let more = store.tidy_slice();
+        pause = match more {
+            false => LONG,
+            true if store.is_busy() => start.elapsed().max(SHORT),
+            true => Duration::ZERO,
+        };
     }
 }
 
 impl Store {
+    fn is_busy(&self) -> bool {
+        self.shared.dirty_records.load(Ordering::Relaxed) > 0
+            || self.shared.ram.unwritten.load(Ordering::Relaxed) > 0
+    }
+
     /// Works on what is due for a moment; `true`: there is more.
     fn tidy_slice(&self) -> bool {
         let start = Instant::now();
@@ -201,7 +251,7 @@ impl Store {
                 Ok(false) => return false,
                 Err(error) => {
                     tracing::warn!(%error, "background work failed; it will be tried again");
-                    std::thread::sleep(Duration::from_millis(500));
+                    self.clean_due.store(true, Ordering::Release);
                     return false;
                 }
             }

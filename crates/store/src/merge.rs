@@ -15,7 +15,7 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub(crate) fn merge_step(&self, core: &mut Core) -> Result<bool> {
-        if core.history.tree().mergeable(0).is_empty() {
+        if !std::mem::take(&mut core.merge_due) {
             return Ok(false);
         }
         let mut batch = Batch::new();
@@ -30,6 +30,7 @@ impl Store {
         self.poisoning(written)?;
         self.shared.moved.write().insert(upper, lower);
         core.inherited_stale = true;
+        core.merge_due = true;
         self.publish_usage(core);
         Ok(true)
     }

@@ -182,6 +182,7 @@ impl Store {
             core.history.set_head(before.space, false);
             core.history.recount();
             core.inherited_stale = true;
+            core.merge_due = true;
             core.catalog.put_volume(batch, row)
         })?;
         if let Some(owner) = owner {

@@ -1,7 +1,7 @@
 //! A store: engines, history, catalog and lines under one roof.
 //!
-//! Lock order: `commit` (one commit at a time), then the owners of lines (while cutting), then `core`. An owner may ask the store
-//! things that take `core`, never anything that commits while it holds its own lock.
+//! Lock order: `sharing` and `commit` (one commit at a time), then the owners of lines (while cutting), `write`, `core`, and last
+//! `merges`. An owner may ask the store things that take `core`, never anything that commits while it holds its own lock.
 
 use crate::error::{Result, StoreError};
 use crate::live::LiveLine;
@@ -126,6 +126,8 @@ pub(crate) struct Core {
     pub(crate) inherited: HashMap<SpaceId, u64>,
     /// Points, heads or old cells changed since `inherited` was computed.
     pub(crate) inherited_stale: bool,
+    /// Chains may have become mergeable.
+    pub(crate) merge_due: bool,
 }
 
 /// See the module header.
@@ -139,6 +141,8 @@ pub struct Store {
     pub(crate) done: AtomicU64,
     pub(crate) usage: RwLock<HashMap<VolumeId, Usage>>,
     pub(crate) write: Mutex<()>,
+    /// Held for reading while references are made across lines, for writing by reclaim.
+    pub(crate) sharing: RwLock<()>,
     /// Segments may hold dead bytes.
     pub(crate) clean_due: AtomicBool,
     pub(crate) progress: Mutex<crate::status::Progress>,
@@ -178,6 +182,7 @@ impl Store {
             stuck_work: BTreeSet::new(),
             inherited: HashMap::new(),
             inherited_stale: true,
+            merge_due: true,
         };
         let shared = Arc::new(Shared::new(kv, segments, next_extent));
         let store = Arc::new(Self {
@@ -190,6 +195,7 @@ impl Store {
             done: AtomicU64::new(0),
             usage: RwLock::default(),
             write: Mutex::new(()),
+            sharing: RwLock::new(()),
             clean_due: AtomicBool::new(true),
             progress: Mutex::default(),
             threads: Mutex::default(),

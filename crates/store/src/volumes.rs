@@ -31,6 +31,7 @@ impl Store {
         let id = VolumeId(core.catalog.take_id(batch));
         let space = core.history.create_space(batch, parent, id.0);
         core.inherited_stale = true;
+        core.merge_due = true;
         let volume = Volume { id, meta: new.meta, space };
         core.catalog.put_volume(batch, volume.clone())?;
         Ok(volume)
@@ -81,6 +82,7 @@ impl Store {
             core.history.recount();
             core.trim = true;
             core.inherited_stale = true;
+            core.merge_due = true;
             Ok(())
         })?;
         gone.iter().for_each(|owner| owner.gone());
@@ -121,6 +123,7 @@ impl Store {
         }
         core.trim = true;
         core.inherited_stale = true;
+        core.merge_due = true;
         owners
     }
 }
