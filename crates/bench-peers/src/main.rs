@@ -9,8 +9,9 @@ use std::process::{Command, ExitCode};
 
 use peers::Peer;
 
-const WAYS: [fn(&std::path::Path) -> Result<Peer, String>; 3] =
-    [peers::btrfs, peers::bindfs, peers::zfs];
+type Way = fn(&std::path::Path) -> Result<Peer, String>;
+
+const WAYS: [Way; 3] = [peers::btrfs, peers::bindfs, peers::zfs];
 
 fn main() -> ExitCode {
     let base = match std::env::var_os("TINTYPE_BENCH_PEERS") {

@@ -69,8 +69,8 @@ fn make(options: &Options, filled: Filled, made: &Path) -> Result<(), String> {
 }
 
 fn fill(folder: &Path, filled: Filled) -> Result<(), String> {
-    let kv = FjallKv::open(&folder.join("kv"), tintype_kv::Options::default()).map_err(text)?;
-    let files = FolderFiles::open(&folder.join("segments")).map_err(text)?;
+    let kv = FjallKv::open(folder.join("kv"), tintype_kv::Options::default()).map_err(text)?;
+    let files = FolderFiles::open(folder.join("segments")).map_err(text)?;
     let segments =
         Segments::open(Arc::new(files), tintype_segments::Options::default()).map_err(text)?;
     let store = Store::open(Arc::new(kv), Arc::new(segments), StoreOptions::default());
