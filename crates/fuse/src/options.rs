@@ -73,7 +73,7 @@ impl Default for Options {
             nosuid: false,
             nodev: false,
             transport: Choice::Auto,
-            writeback: true,
+            writeback: false,
             readdirplus_auto: true,
             no_opendir: false,
             flush: false,
