@@ -40,6 +40,8 @@ struct Held {
 impl Held {
     fn know(&mut self, parent: Node, name: &[u8]) {
         if !self.names.iter().any(|(dir, own)| *dir == parent && **own == *name) {
+            // Nearly all nodes have one name, and there may be a million of them.
+            self.names.reserve_exact(1);
             self.names.push((parent, name.into()));
         }
     }

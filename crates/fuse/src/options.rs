@@ -74,7 +74,7 @@ impl Default for Options {
             nodev: false,
             transport: Choice::Auto,
             writeback: false,
-            readdirplus_auto: true,
+            readdirplus_auto: false,
             no_opendir: false,
             flush: false,
             threads: None,

@@ -175,7 +175,10 @@ impl Session {
             }
             (result, _) => result?,
         }
-        self.life.wait(None);
+        // Programs that hold a detached mount open keep it alive: the end of the process ends it for them.
+        if !self.life.wait(Some(PATIENCE)) {
+            tracing::warn!("programs still hold a detached mount open; it ends with the server");
+        }
         Ok(())
     }
 }

@@ -30,6 +30,76 @@ pub fn get(kv: &dyn Kv, chain: &Chain, key: Key) -> Result<Option<Record>> {
     Ok(None)
 }
 
+/// Keys this close are fetched by one pass over the rows between them.
+const NEAR: u64 = 16;
+
+/// The newest versions of many keys, which are sorted and distinct; each is told once, absent ones too.
+///
+/// # Errors
+/// The engine failed, or a version is damaged.
+pub fn get_many(
+    kv: &dyn Kv,
+    chain: &Chain,
+    keys: &[Key],
+    tell: &mut dyn FnMut(Key, Option<Record>),
+) -> Result<()> {
+    let mut open = keys.to_vec();
+    for part in chain {
+        let mut missing = Vec::new();
+        for group in open.chunk_by(are_near) {
+            get_group(kv, *part, group, &mut missing, tell)?;
+        }
+        open = missing;
+        if open.is_empty() {
+            break;
+        }
+    }
+    open.into_iter().for_each(|key| tell(key, None));
+    Ok(())
+}
+
+/// Whether few keys can lie between two: numbers that count up, never hashes.
+fn are_near(a: &Key, b: &Key) -> bool {
+    let steps = match (a.a == b.a, a.b, b.b) {
+        (true, _, _) => b.b.saturating_sub(a.b),
+        (false, 0, 0) => b.a.saturating_sub(a.a),
+        _ => u64::MAX,
+    };
+    a.kind == b.kind && steps <= NEAR
+}
+
+/// One pass over the rows of one space from the first key of a group to its last.
+fn get_group(
+    kv: &dyn Kv,
+    part: Point,
+    group: &[Key],
+    missing: &mut Vec<Key>,
+    tell: &mut dyn FnMut(Key, Option<Record>),
+) -> Result<()> {
+    let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(()) };
+    let from = version_row(part.space, *first, part.epoch);
+    let to = version_end(part.space, *last);
+    let mut rest = group.iter().copied().peekable();
+    for row in kv.range(&from, &to) {
+        let (row_key, value) = row?;
+        let (_, key, birth) =
+            parse_version_row(&row_key).ok_or_else(|| HistoryError::version(part.space, *first))?;
+        while let Some(absent) = rest.next_if(|wanted| *wanted < key) {
+            missing.push(absent);
+        }
+        if birth <= part.epoch && rest.next_if_eq(&key).is_some() {
+            let record = decode_record(birth, &value)
+                .ok_or_else(|| HistoryError::version(part.space, key))?;
+            tell(key, record);
+        }
+        if rest.peek().is_none() {
+            break;
+        }
+    }
+    missing.extend(rest);
+    Ok(())
+}
+
 /// In one space: `None` = nothing here, look further; `Some(None)` = a tombstone.
 fn get_in(kv: &dyn Kv, part: Point, key: Key) -> Result<Option<Option<Record>>> {
     let from = version_row(part.space, key, part.epoch);

@@ -6,7 +6,7 @@
 
 use crate::cache::Cache;
 use crate::error::Result;
-use crate::moment::{Moment, Visit, groups, missing};
+use crate::moment::{Moment, Visit, missing};
 use crate::ram::RamExtent;
 use crate::shared::{BlockReader, Shared};
 use std::collections::BTreeMap;
@@ -352,21 +352,10 @@ impl Moment for LiveLine {
 
     fn prefetch(&mut self, keys: &[Key]) -> Result<()> {
         let wanted = missing(keys, |key| self.overlay(key).is_some() || self.clean.contains(&key));
-        for group in groups(&wanted) {
-            let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-            let Some(end) = last.next().filter(|_| group.len() > 1) else { continue };
-            let mut found = Vec::with_capacity(group.len());
-            self.shared.scan_records(&self.chain, *first, end, &mut |key, record| {
-                if group.binary_search(&key).is_ok() {
-                    found.push((key, Some(Arc::new(record))));
-                }
-                ControlFlow::Continue(())
-            })?;
-            for (key, record) in found {
-                self.clean.insert(key, record, 1);
-            }
-        }
-        Ok(())
+        let clean = &mut self.clean;
+        self.shared.get_records(&self.chain, &wanted, &mut |key, record| {
+            clean.insert(key, record.map(Arc::new), 1);
+        })
     }
 
     fn blocks(&self) -> BlockReader {

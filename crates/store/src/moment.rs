@@ -9,9 +9,7 @@ use std::sync::Arc;
 use tintype_history::{Key, Point, Record};
 
 /// Records that a view keeps.
-const VIEW_RECORDS: usize = 4096;
-/// Keys this close in `a` are fetched by one scan.
-const NEAR: u64 = 24;
+const VIEW_RECORDS: usize = 16_384;
 
 /// What a scan tells for each key.
 pub type Visit<'v> = dyn FnMut(Key, &Arc<Record>) -> ControlFlow<()> + 'v;
@@ -80,19 +78,10 @@ impl Moment for View {
 
     fn prefetch(&mut self, keys: &[Key]) -> Result<()> {
         let wanted = missing(keys, |key| self.cache.lock().contains(&key));
-        for group in groups(&wanted) {
-            let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-            let Some(end) = last.next().filter(|_| group.len() > 1) else { continue };
-            let cache = self.cache.clone();
-            let keep = |key: Key| group.binary_search(&key).is_ok();
-            self.shared.scan_records(&self.chain, *first, end, &mut |key, record| {
-                if keep(key) {
-                    cache.lock().insert(key, Some(Arc::new(record)), 1);
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(())
+        let cache = &self.cache;
+        self.shared.get_records(&self.chain, &wanted, &mut |key, record| {
+            cache.lock().insert(key, record.map(Arc::new), 1);
+        })
     }
 
     fn blocks(&self) -> BlockReader {
@@ -106,9 +95,4 @@ pub(crate) fn missing(keys: &[Key], mut held: impl FnMut(Key) -> bool) -> Vec<Ke
     wanted.sort_unstable();
     wanted.dedup();
     wanted
-}
-
-/// Runs of sorted keys that are close enough for one scan each.
-pub(crate) fn groups(keys: &[Key]) -> impl Iterator<Item = &[Key]> {
-    keys.chunk_by(|a, b| a.kind == b.kind && b.a.saturating_sub(a.a) <= NEAR)
 }

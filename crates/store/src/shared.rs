@@ -157,6 +157,18 @@ impl Shared {
         Ok(read::get(&*self.kv, &self.current_chain(chain), key)?)
     }
 
+    /// The newest versions of sorted, distinct keys in a chain; absent ones are told too.
+    pub fn get_records(
+        &self,
+        chain: &[Point],
+        keys: &[Key],
+        tell: &mut dyn FnMut(Key, Option<Record>),
+    ) -> Result<()> {
+        self.check()?;
+        let _merges = self.merges.read_recursive();
+        Ok(read::get_many(&*self.kv, &self.current_chain(chain), keys, tell)?)
+    }
+
     /// All records of a chain in a range of keys.
     pub fn scan_records(
         &self,

@@ -22,6 +22,9 @@ impl Diff {
     ) -> Result<Option<Vec<(u64, u64)>>> {
         let end = new.0.size;
         let mut differs = old.0.size != new.0.size;
+        if differs && !self.ranges {
+            return Ok(Some(Vec::new()));
+        }
         let mut list = Vec::new();
         let zero = (0, old.1.pieces.clone(), new.1.pieces.clone());
         let mut next = Some(zero);

@@ -125,6 +125,7 @@ impl Diff {
             let wanted: Vec<Key> = chunk.iter().map(|ino| keys::inode(*ino)).collect();
             self.a.prefetch(&wanted)?;
             self.b.prefetch(&wanted)?;
+            self.b.prefetch_first_names(chunk)?;
             for ino in chunk {
                 let from = spans.partition_point(|key| key.a < *ino);
                 let to = spans.partition_point(|key| key.a <= *ino);

@@ -91,6 +91,17 @@ impl Side {
         Ok(path)
     }
 
+    /// Loads the directory entries from which the paths of these inodes will be built.
+    pub(super) fn prefetch_first_names(&mut self, inodes: &[u64]) -> Result<()> {
+        let mut wanted = Vec::with_capacity(inodes.len());
+        for ino in inodes {
+            if let Some((inode, _)) = self.inode(*ino)? {
+                wanted.push(keys::dirent(inode.parent, inode.name));
+            }
+        }
+        self.prefetch(&wanted)
+    }
+
     /// The path of a name in a directory.
     pub(super) fn path(&mut self, dir: u64, name: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.dir(dir)?.map(|base| join(&base, name)))
