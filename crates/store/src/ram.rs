@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tintype_segments::{BLOCK, EXTENT_BLOCKS, Owner, Stored};
 
-/// Buffers kept for reuse: 24 MiB.
-const BUFFERS: usize = 192;
+/// Buffers kept for reuse: 32 MiB, as much as may wait to be written.
+const BUFFERS: usize = 256;
 
 /// One extent in memory.
 pub struct RamExtent {
