@@ -18,7 +18,8 @@ use crate::KvError;
 
 /// File that is locked while the store is open.
 const LOCK: &str = "in-use";
-/// File that exists while the store is closed and was closed in order.
+/// File that exists while the store is closed and was closed in order. It says how long the whole batches of each journal
+/// are, so that damage is told apart from a torn end.
 const CLOSED: &str = "closed";
 /// File whose presence tells the engine that the folder holds a store.
 const ENGINE_VERSION: &str = "version";
@@ -48,13 +49,42 @@ pub(super) fn before_open(path: &Path) -> Result<(), KvError> {
         if unfinished(path)? {
             remove_if_there(&path.join("0.jnl"))?;
             remove_if_there(&path.join(ENGINE_VERSION))?;
-        } else if !path.join(CLOSED).try_exists()? {
+        } else if path.join(CLOSED).try_exists()? {
+            check_note(path)?;
+        } else {
             make_durable(path)?;
         }
         remove_if_there(&path.join(CLOSED))?;
         sync_folder(path)
     };
-    prepare().map_err(|source| KvError::Io { doing: "open", path: path.to_path_buf(), source })
+    prepare().map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => {
+            KvError::Damaged { doing: "open", path: path.to_path_buf(), detail: source.to_string() }
+        }
+        _ => KvError::Io { doing: "open", path: path.to_path_buf(), source },
+    })
+}
+
+/// What the note says about the journals as they are now.
+fn measured(path: &Path) -> io::Result<String> {
+    let mut found = journals(path)?;
+    found.sort_by_key(|file| number(file));
+    let mut text = String::from("closed in order\n");
+    for file in found {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        text.push_str(&format!("{name} {}\n", tail::sound_len(&file)?));
+    }
+    Ok(text)
+}
+
+/// After an orderly end every journal is as long as it was then.
+fn check_note(path: &Path) -> io::Result<()> {
+    let (said, found) = (fs::read(path.join(CLOSED))?, measured(path)?);
+    if said == found.as_bytes() {
+        return Ok(());
+    }
+    let text = "a journal is not as long as when the store was closed";
+    Err(io::Error::new(io::ErrorKind::InvalidData, text))
 }
 
 /// Whether the engine was interrupted while it created the store: then no table folder has content yet.
@@ -169,10 +199,10 @@ impl Closing {
         self.in_order = true;
     }
 
-    /// Writes the note. Without it the next opening only does more work.
+    /// Writes the note; nothing writes the journals any more. Without it the next opening only does more work.
     fn note(&self) -> io::Result<()> {
         let mut file = File::create(self.path.join(CLOSED))?;
-        file.write_all(b"closed in order\n")?;
+        file.write_all(measured(&self.path)?.as_bytes())?;
         file.sync_all()?;
         sync_folder(&self.path)
     }
