@@ -23,7 +23,9 @@ const QUIET: u64 = 1;
 pub(crate) const fn opened(flags: i32, keep_cache: bool) -> Opened {
     let quiet = flags & libc::O_NOATIME != 0;
     let handle = Handle(if quiet { QUIET } else { 0 });
-    Opened { handle, keep_cache, direct: false, no_flush: true }
+    // Closing what was open for writing has to write the pages of shared mappings back: flushing a mount before a
+    // snapshot rests on that.
+    Opened { handle, keep_cache, direct: false, no_flush: !writes(flags) }
 }
 
 const fn writes(flags: i32) -> bool {
