@@ -113,6 +113,10 @@ impl App {
         let found = self.mounts.lock().get(&id).cloned();
         let Some(mounted) = found else { return Ok(()) };
         let object = format!("mount {}", mounted.dir.display());
+        if force && self.is_shut_down() {
+            // Programs that hold files open would hold the store too, and nobody could open it again.
+            mounted.mount.abort();
+        }
         mounted.mount.unmount(force).map_err(|e| mount_error(&object, &mounted.dir, &e))?;
         self.mounts.lock().remove(&id);
         match mounted.tree.close() {

@@ -53,6 +53,8 @@ pub trait Mount: Send + Sync + 'static {
     fn flush(&self) -> Result<(), MountError>;
     /// Waits until the kernel has been told everything that was sent through `invalidate`.
     fn settle(&self);
+    /// Ends all requests and descriptors of programs with an error, where the system lets us.
+    fn abort(&self) {}
     /// Takes the mount away. `Busy` leaves it as it was, unless `force`.
     fn unmount(&self, force: bool) -> Result<(), MountError>;
 }

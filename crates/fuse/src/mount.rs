@@ -134,6 +134,14 @@ impl Place {
         unmount(&self.dir, detach)
     }
 
+    /// Ends the connection; programs that use the mount get errors from now on.
+    pub(crate) fn abort(&self) {
+        if self.is_mounted() && rustix::process::geteuid().is_root() {
+            // The kernel ends the connection first and then says that the mount is busy, if it is.
+            let _ = rustix::mount::unmount(&self.dir, UnmountFlags::FORCE | UnmountFlags::NOFOLLOW);
+        }
+    }
+
     /// Raises the read-ahead, where the caller may; returns whether it did.
     pub(crate) fn set_read_ahead(&self, kib: u32) -> bool {
         let file = format!("/sys/class/bdi/{}/read_ahead_kb", self.number);

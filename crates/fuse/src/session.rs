@@ -161,6 +161,12 @@ impl Session {
         self.life.wait(limit)
     }
 
+    /// Ends the connection under all programs: what they wait for or ask from now on fails. Only root can; for others
+    /// nothing happens. The mount still has to be unmounted.
+    pub fn abort(&self) {
+        self.place.abort();
+    }
+
     /// Unmounts and waits for the threads. A detached busy mount is served on, and this returns
     /// without waiting: see [`Session::wait`].
     ///

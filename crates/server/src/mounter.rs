@@ -103,6 +103,10 @@ impl Mount for FuseMount {
         }
     }
 
+    fn abort(&self) {
+        self.session.abort();
+    }
+
     fn unmount(&self, force: bool) -> Result<(), MountError> {
         let when_busy = if force { WhenBusy::Detach } else { WhenBusy::Fail };
         self.session.unmount(when_busy).map_err(explain)
