@@ -14,11 +14,17 @@ bench:
 	@scripts/setup test
 	cargo run -p tintype-bench --release -- $(NAME)
 
-## The long versions of the crash tests: ROUNDS=N kills of a real server.
+## The long versions of the campaigns on real mounts: ROUNDS=N kills of a real server, and the rest in proportion; SEED=N.
 torture: ROUNDS ?= 500
+torture: SEED ?= 1
 torture:
-	@scripts/setup test
-	TINTYPE_KILL_ROUNDS=$(ROUNDS) TINTYPE_REQUIRE_FUSE=1 cargo test --workspace --release -- kill --nocapture
+	TINTYPE_REQUIRE_FUSE=1 \
+	TINTYPE_KILL_ROUNDS=$(ROUNDS) TINTYPE_KILL_SEED=$(SEED) \
+	TINTYPE_FSX_OPS=$$(($(ROUNDS) * 2000)) TINTYPE_FSX_SEED=$(SEED) \
+	TINTYPE_DIFFERENTIAL_OPS=$$(($(ROUNDS) * 1000)) TINTYPE_DIFFERENTIAL_SEED=$(SEED) \
+	TINTYPE_DAMAGE_SAMPLES=$$(($(ROUNDS) * 4)) TINTYPE_DAMAGE_SEED=$(SEED) \
+	TINTYPE_CHURN_STEPS=$$(($(ROUNDS) * 4)) TINTYPE_CHURN_SEED=$(SEED) \
+	scripts/test -p tintype-cli --cargo-profile release -E 'test(/^(kill|suites|differential|damage|churn)::/)' --no-capture
 
 ## Formatting, lints, documentation, directions, licences.
 check:

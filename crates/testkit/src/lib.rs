@@ -1,1 +1,23 @@
-//! tintype-testkit.
+//! Fixtures that tests of several crates share: a server with its store and mounts, trees as plain values, seeded random operations.
+//!
+//! Everything here meets the product from outside: its program, its mounts, the kernel's system calls. So it depends on no other
+//! crate of the workspace. It is for tests, which may panic.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+pub mod ops;
+pub mod rng;
+pub mod sys;
+pub mod tree;
+pub mod users;
+pub mod world;
+
+pub use rng::Rng;
+pub use tree::Tree;
+pub use world::World;
+
+/// A number from the environment, for campaigns that can be made longer.
+#[must_use]
+pub fn amount(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number"))
+}

@@ -1,9 +1,19 @@
 //! The program as users meet it: real processes, a real socket, real mounts.
+//!
+//! Campaigns can be made longer by the variables that `make torture` sets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod api;
+mod churn;
+mod damage;
+mod differential;
+mod kill;
+mod moments;
 mod mounts;
+mod programs;
 mod server;
 mod shapes;
+mod shutdown;
+mod suites;
 mod world;

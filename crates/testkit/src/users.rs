@@ -1,0 +1,30 @@
+//! Acting as another user, in the calling thread only.
+
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+/// Runs `f` as this user and group (and no other group). Needs root, and comes back to it.
+pub fn as_user<T>(uid: u32, f: impl FnOnce() -> T) -> T {
+    if uid == 0 {
+        return f();
+    }
+    let (id, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+    set_thread_groups(&[group]).unwrap();
+    set_thread_res_gid(None, group, None).unwrap();
+    set_thread_res_uid(None, id, None).unwrap();
+    let result = f();
+    set_thread_res_uid(None, Uid::ROOT, None).unwrap();
+    set_thread_res_gid(None, Gid::ROOT, None).unwrap();
+    set_thread_groups(&[Gid::ROOT]).unwrap();
+    result
+}
+
+/// Whether tests that need several users can run.
+#[must_use]
+pub fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED: needs root");
+    }
+    root
+}
