@@ -141,9 +141,8 @@ impl Service {
             }
             Op::Mkdir { name, mode, umask } => vfs.mkdir(who, dir, name, mode, umask)?,
             Op::Link { node, name } => vfs.link(who, node, dir, name)?,
-            Op::Create { name, mode, umask, flags, kill_suid } => {
+            Op::Create { name, mode, umask, flags } => {
                 let (entry, opened) = vfs.create(who, dir, name, mode, umask, flags)?;
-                self.kill_suid(header, entry.node, kill_suid)?;
                 self.writers.opened(entry.node, flags);
                 return Ok(Small::default().entry(&entry).opened(&opened));
             }
@@ -225,6 +224,8 @@ impl Service {
             Op::Fsyncdir { handle, data_only } => vfs.fsyncdir(who, node, handle, data_only)?,
             Op::Fallocate { handle, offset, length, mode } => {
                 vfs.fallocate(who, node, handle, offset, length, mode)?;
+                // The kernel leaves this to us and does not say whether the caller may keep them.
+                self.kill_suid(header, node, who.uid != 0)?;
             }
             Op::Syncfs => self.syncfs(header)?,
             Op::Destroy => (),

@@ -122,12 +122,12 @@ fn create<'a>(
     mut head: Cursor<'a>,
     mut rest: Cursor<'a>,
 ) -> Result<Op<'a>, Malformed> {
-    let (flags, mode, umask, open) = (head.i32()?, head.u32()?, head.u32()?, head.u32()?);
+    // The wish to clear set-id bits is for a file that is truncated; one that is made keeps what it was made with.
+    let (flags, mode, umask) = (head.i32()?, head.u32()?, head.u32()?);
     if opcode == op::TMPFILE {
         return Ok(Op::Tmpfile { mode, umask, flags });
     }
-    let kill_suid = open & abi::OPEN_KILL_SUIDGID != 0;
-    Ok(Op::Create { name: rest.name()?, mode, umask, flags, kill_suid })
+    Ok(Op::Create { name: rest.name()?, mode, umask, flags })
 }
 
 fn content<'a>(

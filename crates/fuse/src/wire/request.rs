@@ -133,7 +133,6 @@ pub enum Op<'a> {
         mode: u32,
         umask: u32,
         flags: i32,
-        kill_suid: bool,
     },
     Tmpfile {
         mode: u32,
