@@ -13,13 +13,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::tail;
 use crate::KvError;
 
 /// File that is locked while the store is open.
 const LOCK: &str = "in-use";
 /// File that exists while the store is closed and was closed in order. It says how long the whole batches of each journal
-/// are, so that damage is told apart from a torn end.
+/// are, and their hash, so that damage is told apart from a torn end.
 const CLOSED: &str = "closed";
 /// File whose presence tells the engine that the folder holds a store.
 const ENGINE_VERSION: &str = "version";
@@ -72,18 +74,32 @@ fn measured(path: &Path) -> io::Result<String> {
     let mut text = String::from("closed in order\n");
     for file in found {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        text.push_str(&format!("{name} {}\n", tail::sound_len(&file)?));
+        let len = tail::sound_len(&file)?;
+        text.push_str(&format!("{name} {len} {:032x}\n", content_hash(&file, len)?));
     }
     Ok(text)
 }
 
-/// After an orderly end every journal is as long as it was then.
+/// Hash of the first `len` bytes. The engine's own checksums leave out the heads of batches.
+fn content_hash(file: &Path, len: u64) -> io::Result<u128> {
+    let (mut from, mut hash) = (File::open(file)?.take(len), Xxh3::new());
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let count = from.read(&mut chunk)?;
+        if count == 0 {
+            return Ok(hash.digest128());
+        }
+        hash.update(chunk.get(..count).unwrap_or_default());
+    }
+}
+
+/// After an orderly end every journal holds what it held then.
 fn check_note(path: &Path) -> io::Result<()> {
     let (said, found) = (fs::read(path.join(CLOSED))?, measured(path)?);
     if said == found.as_bytes() {
         return Ok(());
     }
-    let text = "a journal is not as long as when the store was closed";
+    let text = "a journal is not what it was when the store was closed";
     Err(io::Error::new(io::ErrorKind::InvalidData, text))
 }
 
