@@ -93,9 +93,44 @@ impl Op {
     pub fn run(&self, root: &Path) -> Result<String, i32> {
         as_user(self.user, || self.what.run(root)).map_err(Errno::raw_os_error)
     }
+
+    /// What is at the operation's paths now: type, mode, owner, size, attributes.
+    pub fn look(&self, root: &Path) -> Vec<Result<String, i32>> {
+        let look = |path: &PathBuf| stat(&root.join(path)).map_err(Errno::raw_os_error);
+        self.what.paths().into_iter().map(look).collect()
+    }
 }
 
 impl What {
+    fn paths(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::Copy { from, to, .. }
+            | Self::Rename { from, to, .. }
+            | Self::Link { from, to } => {
+                vec![from, to]
+            }
+            Self::Create { path, .. }
+            | Self::Write { path, .. }
+            | Self::Read { path, .. }
+            | Self::Truncate { path, .. }
+            | Self::Allocate { path, .. }
+            | Self::MakeDir { path, .. }
+            | Self::RemoveDir { path }
+            | Self::Unlink { path }
+            | Self::Symlink { path, .. }
+            | Self::ReadLink { path }
+            | Self::MakeNode { path, .. }
+            | Self::Chmod { path, .. }
+            | Self::Chown { path, .. }
+            | Self::SetXattr { path, .. }
+            | Self::GetXattr { path, .. }
+            | Self::RemoveXattr { path, .. }
+            | Self::SetTimes { path, .. }
+            | Self::List { path }
+            | Self::Stat { path } => vec![path],
+        }
+    }
+
     fn random(rng: &mut Rng) -> Self {
         let path = path(rng);
         match rng.below(26) {

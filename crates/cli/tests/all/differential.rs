@@ -22,8 +22,14 @@ fn a_mount_answers_as_a_plain_folder_does() {
         let mut rng = Rng::from_env("TINTYPE_DIFFERENTIAL_SEED", 1);
         for number in 0..count {
             let op = Op::random(&mut rng);
+            let before = op.look(&plain);
             let (want, got) = (op.run(&plain), op.run(&mount));
             assert_eq!(want, got, "operation {number}: {op:?}");
+            assert_eq!(
+                op.look(&plain),
+                op.look(&mount),
+                "after operation {number}: {op:?}, {before:?}"
+            );
             if number % 1000 == 999 {
                 let (want, got) = (Tree::without_times(&plain), Tree::without_times(&mount));
                 let difference = want.difference(&got);
