@@ -13,6 +13,9 @@ use crate::port::Mount;
 use crate::trees;
 use crate::types::FsInfo;
 
+/// How long a snapshot waits for the removal of files that lost their last name.
+const ORPHANS_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A filesystem that programs see.
 pub(crate) struct Mounted {
     pub(crate) dir: PathBuf,
@@ -80,11 +83,39 @@ impl App {
     }
 
     /// Mounts; the caller holds `admin`.
+    /// One folder shows one filesystem: a second mount would hide the first.
+    fn refuse_shown(&self, dir: &Path) -> AppResult<()> {
+        // The folder above: asking a mount itself could hang.
+        let place = |dir: &Path| match (
+            dir.parent().and_then(|d| d.canonicalize().ok()),
+            dir.file_name(),
+        ) {
+            (Some(above), Some(name)) => above.join(name),
+            _ => dir.to_owned(),
+        };
+        let wanted = place(dir);
+        let mounts = self.mounts.lock();
+        let taken = |mounted: &&Arc<Mounted>| {
+            mounted.mount.is_alive() && (mounted.dir == dir || place(&mounted.dir) == wanted)
+        };
+        if !mounts.values().any(|mounted| taken(&mounted)) {
+            return Ok(());
+        }
+        Err(AppError::new(
+            ErrorKind::Busy,
+            format!("mount folder {}", dir.display()),
+            "shows another filesystem already".to_owned(),
+            "Choose another folder, or unmount that one first: `tintype fs list` names it."
+                .to_owned(),
+        ))
+    }
+
     pub(crate) fn mount_now(&self, volume: &Volume, dir: &Path) -> AppResult<()> {
         let name = &volume.meta.name;
         let object = format!("filesystem {name}");
         // Somebody else may have unmounted it: let go of what is left.
         self.let_go(volume.id)?;
+        self.refuse_shown(dir)?;
         make_dir(dir)?;
         self.mounter.repair(dir).map_err(|e| mount_error(&object, dir, &e))?;
         let tree = trees::open(&self.store()?, volume.id, self.store_path())
@@ -139,7 +170,9 @@ impl App {
     pub(crate) fn flush(&self, volume: &Volume) -> AppResult<()> {
         let Some(mounted) = self.mounted(volume.id) else { return Ok(()) };
         let object = format!("filesystem {}", volume.meta.name);
-        mounted.mount.flush().map_err(|e| mount_error(&object, &mounted.dir, &e))
+        mounted.mount.flush().map_err(|e| mount_error(&object, &mounted.dir, &e))?;
+        mounted.tree.settle_orphans(ORPHANS_LIMIT);
+        Ok(())
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {

@@ -15,11 +15,13 @@ const BLOCK: u64 = tintype_store::BLOCK as u64;
 /// Blocks that are shown when no limit is known: 1 PiB.
 const PLENTY: u64 = 1 << 38;
 const FRESH: Duration = Duration::from_millis(500);
+/// How long the figures are trusted when room is short.
+const SHORT: Duration = Duration::from_millis(20);
 /// Bytes of the store's disk that growing files leave alone, so that commits, deletes and cleaning go on.
-const RESERVE: u64 = 256 << 20;
+const RESERVE: (u64, u64) = (64 << 20, 256 << 20);
 
 fn reserve(total: u64) -> u64 {
-    RESERVE.min(total / 8)
+    (total / 8).clamp(RESERVE.0.min(total / 2), RESERVE.1)
 }
 
 /// Total and free bytes of where the store lies.
@@ -32,6 +34,11 @@ struct Known {
     quota: Option<u64>,
     capacity: Option<u64>,
     held: u64,
+    /// The volume has snapshots: what is replaced may stay.
+    snapshots: bool,
+    /// Bytes replaced since `held` was told.
+    replaced: u64,
+    commits: u64,
     space: Option<Space>,
     asked: Option<Instant>,
 }
@@ -72,31 +79,42 @@ impl Limits {
     /// Asks the store again when the figures are old. Not to be called under a tree's lock.
     pub(crate) fn refresh(&self, store: &Store) {
         let mut known = self.known.lock();
-        if known.asked.is_some_and(|at| at.elapsed() < FRESH) {
+        let roomy = known.space.is_some_and(|(total, free)| free > reserve(total) * 16);
+        let trusted = if roomy && known.capacity.is_none() { FRESH } else { SHORT };
+        if known.asked.is_some_and(|at| at.elapsed() < trusted) {
             return;
         }
         known.asked = Some(Instant::now());
         let capacity = known.capacity.is_some();
         drop(known);
-        let held = match self.volume {
-            Some(volume) if capacity => store.usage(volume).snapshot_bytes,
-            _ => 0,
+        let (held, snapshots) = match self.volume {
+            Some(volume) if capacity => {
+                (store.usage(volume).snapshot_bytes, store.has_snapshots(volume))
+            }
+            _ => (0, false),
         };
+        let waiting = store.unwritten_bytes();
         let space = self.probe.lock().as_ref().and_then(|probe| probe());
+        let commits = store.commits();
         let mut known = self.known.lock();
-        (known.held, known.space) = (held, space);
+        known.space = space.map(|(total, free)| (total, free.saturating_sub(waiting)));
+        known.snapshots = snapshots;
+        if known.commits != commits || held != known.held {
+            (known.held, known.commits, known.replaced) = (held, commits, 0);
+        }
     }
 
     /// Whether a tree with `live` blocks may do something with this need.
     pub(crate) fn check(&self, live: u64, need: Need) -> Result<()> {
-        let known = self.known.lock();
+        let mut known = self.known.lock();
         let bytes = |blocks: u64| blocks.saturating_mul(BLOCK);
         let after = bytes(live.saturating_add(need.grow));
         if need.grow > 0 && known.quota.is_some_and(|quota| after > quota) {
             return refuse(libc::EDQUOT);
         }
-        let replace = if known.held > 0 { need.replace } else { 0 };
-        let with_held = after.saturating_add(known.held).saturating_add(bytes(replace));
+        let replace = if known.snapshots { need.replace } else { 0 };
+        let replaced = known.replaced.saturating_add(bytes(replace));
+        let with_held = after.saturating_add(known.held).saturating_add(replaced);
         let more = need.grow > 0 || replace > 0;
         if more && known.capacity.is_some_and(|capacity| with_held > capacity) {
             return refuse(libc::ENOSPC);
@@ -105,6 +123,7 @@ impl Limits {
         if need.grow > 0 && known.space.is_some_and(short) {
             return refuse(libc::ENOSPC);
         }
+        known.replaced = replaced;
         Ok(())
     }
 

@@ -22,6 +22,9 @@ use std::time::Duration;
 use tintype_model::{SnapshotId, VolumeId};
 use tintype_store::{LineRef, MomentRef, Store};
 
+/// How long the house is kept in one go.
+const HOUSE: std::time::Duration = std::time::Duration::from_millis(700);
+
 /// Blocks and inodes that a filesystem uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TreeUsage {
@@ -154,11 +157,19 @@ impl Mounted {
         Ok(left)
     }
 
+    /// Removes what has no name and is not open any more, for as long as `limit`: before a snapshot, so that it
+    /// does not hold what no name shows.
+    pub fn settle_orphans(&self, limit: std::time::Duration) {
+        let start = std::time::Instant::now();
+        while start.elapsed() < limit && matches!(self.step_orphans(), Ok(true)) {}
+    }
+
     fn keep_house(&self) {
         if self.dead.load(Ordering::Acquire) {
             return;
         }
-        for _ in 0..64 {
+        let start = std::time::Instant::now();
+        while start.elapsed() < HOUSE {
             match self.step_orphans() {
                 Ok(true) => {}
                 Ok(false) => break,

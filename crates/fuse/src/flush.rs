@@ -66,7 +66,8 @@ impl Flusher {
             };
             match file {
                 Ok(file) => sys::close(file)?,
-                Err(Os::NOENT) => (), // closed and removed since
+                // Closed and removed since, or of a moment that a restore has replaced.
+                Err(Os::NOENT | Os::STALE) => (),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -29,6 +29,8 @@ use crate::wire::request::Header;
 const DEV_THREADS_BESIDE_URING: usize = 2;
 /// How long a session that is dropped waits for dirty pages and for its threads.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the threads of a mount may outlive it.
+const DETACHED: Duration = Duration::from_secs(2);
 
 /// What to do when programs still use the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +184,7 @@ impl Session {
             (result, _) => result?,
         }
         // Programs that hold a detached mount open keep it alive: the end of the process ends it for them.
-        if !self.life.wait(Some(PATIENCE)) {
+        if !self.life.wait(Some(DETACHED)) {
             tracing::warn!("programs still hold a detached mount open; it ends with the server");
         }
         Ok(())

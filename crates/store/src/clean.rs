@@ -131,7 +131,7 @@ impl Store {
         for frame in frames {
             let extent = frame.extent.0;
             let Some(row) = self.shared.extents.get(&*self.shared.kv, extent)? else { continue };
-            if row.stored.place == frame.stored.place {
+            if row.stored.place == frame.stored.place && row.live != 0 {
                 let encoded = self.shared.repack(extent, &row, &frame.owners)?;
                 moved.push((extent, row, encoded));
             }

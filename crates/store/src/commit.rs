@@ -248,8 +248,9 @@ impl Store {
     }
 }
 
+/// `None`: there is nothing to write, because it is written or was abandoned just now.
 fn pack(extent: &Arc<RamExtent>, codec: Codec) -> Option<Result<Encoded>> {
-    extent.with_bytes(|bytes, owners| {
+    extent.with_held(|bytes, owners| {
         let blocks = bytes.len() / tintype_segments::BLOCK;
         let present = u32::MAX.checked_shr(32 - u32::try_from(blocks).unwrap_or(32)).unwrap_or(0);
         encode(codec, ExtentId(extent.id), present, owners, bytes).map_err(StoreError::from)

@@ -76,6 +76,7 @@ pub struct Catalog {
     pub(crate) snapshots: BTreeMap<SnapshotId, Arc<Snapshot>>,
     names: HashMap<(VolumeId, String), SnapshotId>,
     access_points: HashMap<(VolumeId, String), SnapshotId>,
+    counts: HashMap<VolumeId, u64>,
     next_id: u64,
 }
 
@@ -133,6 +134,7 @@ impl Catalog {
 
     fn index(&mut self, snapshot: Arc<Snapshot>) {
         let volume = snapshot.volume;
+        *self.counts.entry(volume).or_insert(0) += 1;
         self.names.insert((volume, snapshot.meta.name.to_string()), snapshot.id);
         self.access_points.insert((volume, snapshot.meta.access_point.to_string()), snapshot.id);
         self.snapshots.insert(snapshot.id, snapshot);
@@ -141,9 +143,22 @@ impl Catalog {
     fn unindex(&mut self, id: SnapshotId) -> Option<Arc<Snapshot>> {
         let snapshot = self.snapshots.remove(&id)?;
         let volume = snapshot.volume;
+        if let Some(count) = self.counts.get_mut(&volume) {
+            *count = count.saturating_sub(1);
+        }
         self.names.remove(&(volume, snapshot.meta.name.to_string()));
         self.access_points.remove(&(volume, snapshot.meta.access_point.to_string()));
         Some(snapshot)
+    }
+
+    /// Number of a volume's snapshots.
+    pub fn count(&self, volume: VolumeId) -> u64 {
+        self.counts.get(&volume).copied().unwrap_or(0)
+    }
+
+    /// Whether nothing was ever made here.
+    pub fn is_new(&self) -> bool {
+        self.next_id == 1
     }
 
     /// A fresh id.

@@ -89,6 +89,13 @@ impl RamExtent {
         Ok(None)
     }
 
+    /// As [`RamExtent::with_bytes`], and `None` when the bytes were given up.
+    pub fn with_held<T>(&self, f: impl FnOnce(&[u8], &[Owner]) -> T) -> Option<T> {
+        let state = self.state.read();
+        let held = state.stored.is_none() && !state.abandoned && !state.bytes.is_empty();
+        held.then(|| f(&state.bytes, &state.owners))
+    }
+
     /// Runs `f` on bytes and owners without copying; `None` when written already.
     pub fn with_bytes<T>(&self, f: impl FnOnce(&[u8], &[Owner]) -> T) -> Option<T> {
         let state = self.state.read();

@@ -210,8 +210,8 @@ impl Shared {
 
     /// Forgets extents that no commit will take.
     pub fn abandon(&self, extents: &[Arc<RamExtent>]) {
-        self.ram.remove(extents.iter());
         let places: Vec<_> = extents.iter().filter_map(|extent| extent.abandon()).collect();
+        self.ram.remove(extents.iter());
         self.settled(places.iter());
     }
 

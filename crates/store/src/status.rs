@@ -50,6 +50,24 @@ pub struct StoreStatus {
 }
 
 impl Store {
+    /// Commits done since the store was opened.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// New data that waits in memory. Bytes.
+    #[must_use]
+    pub fn unwritten_bytes(&self) -> u64 {
+        self.shared.ram.unwritten.load(Ordering::Relaxed) as u64
+    }
+
+    /// Whether a volume has snapshots, as of the last commit. Takes no lock that a commit holds.
+    #[must_use]
+    pub fn has_snapshots(&self, volume: tintype_model::VolumeId) -> bool {
+        self.usage.read().get(&volume).is_some_and(|(_, snapshots)| *snapshots)
+    }
+
     /// A store at a glance.
     ///
     /// # Errors

@@ -139,7 +139,7 @@ pub struct Store {
     pub(crate) commit: Mutex<()>,
     pub(crate) started: AtomicU64,
     pub(crate) done: AtomicU64,
-    pub(crate) usage: RwLock<HashMap<VolumeId, Usage>>,
+    pub(crate) usage: RwLock<HashMap<VolumeId, (Usage, bool)>>,
     pub(crate) write: Mutex<()>,
     /// Held for reading while references are made across lines, for writing by reclaim.
     pub(crate) sharing: RwLock<()>,
@@ -172,6 +172,13 @@ impl Store {
             }
         }
         history.resume()?;
+        if catalog.is_new() && segments.list()?.iter().any(|segment| segment.bytes > 4096) {
+            return Err(StoreError::Invalid {
+                what: "the records are empty though data segments hold data: the record files \
+                       are damaged or were replaced; put them back from a copy"
+                    .to_owned(),
+            });
+        }
         let core = Core {
             history,
             catalog,
@@ -259,7 +266,7 @@ impl Store {
     /// What a volume uses, as of the last commit. Takes no lock that a commit holds.
     #[must_use]
     pub fn usage(&self, volume: VolumeId) -> Usage {
-        self.usage.read().get(&volume).copied().unwrap_or_default()
+        self.usage.read().get(&volume).map_or_else(Usage::default, |(usage, _)| *usage)
     }
 
     pub(crate) fn publish_usage(&self, core: &mut Core) {
@@ -274,7 +281,8 @@ impl Store {
             let inherited = core.inherited.get(&volume.space).copied().unwrap_or(0);
             let live_bytes = tree.live(volume.space, inherited);
             let snapshot_bytes = total.saturating_sub(live_bytes);
-            (volume.id, Usage { live_bytes, snapshot_bytes })
+            let usage = Usage { live_bytes, snapshot_bytes };
+            (volume.id, (usage, core.catalog.count(volume.id) > 0))
         });
         *self.usage.write() = usage.collect();
     }
