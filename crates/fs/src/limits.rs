@@ -112,7 +112,7 @@ impl Limits {
         if need.grow > 0 && known.quota.is_some_and(|quota| after > quota) {
             return refuse(libc::EDQUOT);
         }
-        let replace = if known.snapshots { need.replace } else { 0 };
+        let replace = if known.snapshots || known.held > 0 { need.replace } else { 0 };
         let replaced = known.replaced.saturating_add(bytes(replace));
         let with_held = after.saturating_add(known.held).saturating_add(replaced);
         let more = need.grow > 0 || replace > 0;
