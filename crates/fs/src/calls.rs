@@ -23,9 +23,8 @@ const QUIET: u64 = 1;
 pub(crate) const fn opened(flags: i32, keep_cache: bool) -> Opened {
     let quiet = flags & libc::O_NOATIME != 0;
     let handle = Handle(if quiet { QUIET } else { 0 });
-    // Closing what was open for writing has to write the pages of shared mappings back: flushing a mount before a
-    // snapshot rests on that.
-    Opened { handle, keep_cache, direct: false, no_flush: !writes(flags) }
+    // Closing has to write the pages of shared mappings back: flushing a mount before a snapshot opens and closes.
+    Opened { handle, keep_cache, direct: false, no_flush: false }
 }
 
 const fn writes(flags: i32) -> bool {

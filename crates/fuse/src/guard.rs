@@ -2,12 +2,17 @@
 //!
 //! The call runs on a thread of its own. When the limit passes, the thread is left behind: it ends
 //! when the server answers or its connection ends.
+//!
+//! When the server is this very process and is killed, such a thread waits in the kernel for an answer that never comes, and
+//! keeps all descriptors of the process open: also the connection, whose end alone would wake it. So the thread has a
+//! table of descriptors of its own, without connections.
 
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::error::FuseError;
+use crate::sys;
 
 /// Runs `call` with a limit; `dir` is for the message.
 pub(crate) fn with_limit<T: Send + 'static>(
@@ -18,7 +23,12 @@ pub(crate) fn with_limit<T: Send + 'static>(
     let (send, receive) = mpsc::channel();
     std::thread::Builder::new()
         .name("fuse-guard".to_owned())
-        .spawn(move || drop(send.send(call())))
+        .spawn(move || {
+            if let Err(error) = sys::leave_connections() {
+                tracing::warn!(%error, "a kill of this process may have to wait");
+            }
+            drop(send.send(call()));
+        })
         .map_err(FuseError::Thread)?;
     let timeout = |_| FuseError::Timeout { dir: dir.to_owned(), limit };
     receive.recv_timeout(limit).map_err(timeout)

@@ -28,7 +28,8 @@ fn a_c_project_is_built_with_make() {
     for transport in transports() {
         let world = home(transport);
         world.shell(
-            r#"mkdir home/p && cd home/p
+            // The tests themselves may run under make, whose level would show in the messages.
+            r#"unset MAKEFLAGS MAKELEVEL MFLAGS; mkdir home/p && cd home/p
                for i in $(seq 20); do
                  echo "int f$i(int x) { return x + $i; }" > f$i.c
                done
