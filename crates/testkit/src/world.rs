@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long a program may take before a test calls it stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_secs(180);
 
 /// A folder, perhaps with a running server. Everything ends with it: server, mounts, files.
 #[derive(Debug)]
