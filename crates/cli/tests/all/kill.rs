@@ -206,8 +206,8 @@ fn a_kill_loses_nothing_that_was_synced() {
     assert!(promised.lock().unwrap().snapshots.len() > 3);
 }
 
-/// The transports under which a server is killed. Linux 6.18 sometimes keeps a thread of a killed process that served
-/// io_uring for ever, and with it the process, until its connection is aborted: so only when asked for.
+/// The transports under which a server is killed. A guard thread that waited inside the server's own mount once kept
+/// killed servers half alive, mostly under io_uring; until long campaigns have shown it gone, only when asked for.
 fn killable() -> Vec<&'static str> {
     let mut list = transports();
     if std::env::var_os("TINTYPE_KILL_URING").is_none() && list.contains(&"uring") {
@@ -217,7 +217,7 @@ fn killable() -> Vec<&'static str> {
     list
 }
 
-/// A kernel may forget to end a request whose ring died with the server; aborting the connection ends it (docs/posix.md).
+/// Ends the wait of a program that a killed server left behind.
 fn unstick<T>(writer: &std::thread::ScopedJoinHandle<'_, T>, home: &Path) {
     for _ in 0..500 {
         if writer.is_finished() {
