@@ -1,0 +1,129 @@
+//! The port to the place where a repository lies: a few kinds of write-once files.
+//!
+//! Adapters: [`LocalFolder`], [`MemoryBackend`] for tests. One contract suite (`tests/backends.rs`) holds for all of them. The port knows
+//! neither keys nor forms: it moves sealed bytes.
+
+mod local;
+mod memory;
+
+use std::fmt;
+use std::io;
+
+use crate::id::Id;
+
+pub use local::LocalFolder;
+pub use memory::{MemoryBackend, Trouble};
+
+/// What a file of a repository is; also the name of its folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileKind {
+    /// The one file `config`; its id is not used.
+    Config,
+    /// A key file.
+    Key,
+    /// A snapshot.
+    Snapshot,
+    /// An index.
+    Index,
+    /// A lock.
+    Lock,
+    /// A pack of blobs.
+    Pack,
+}
+
+impl FileKind {
+    /// All kinds that have many files.
+    pub const MANY: [Self; 5] = [Self::Key, Self::Snapshot, Self::Index, Self::Lock, Self::Pack];
+
+    /// The folder that holds them; `config` for the one file without a folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Key => "keys",
+            Self::Snapshot => "snapshots",
+            Self::Index => "index",
+            Self::Lock => "locks",
+            Self::Pack => "data",
+        }
+    }
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Config => "config",
+            Self::Key => "key",
+            Self::Snapshot => "snapshot",
+            Self::Index => "index",
+            Self::Lock => "lock",
+            Self::Pack => "pack",
+        })
+    }
+}
+
+/// A failure of the place where a repository lies.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The file is not there.
+    #[error("{kind} {id} is not in {location}")]
+    NotFound {
+        /// What kind of file.
+        kind: FileKind,
+        /// Which.
+        id: Id,
+        /// The repository.
+        location: String,
+    },
+    /// The file ends before what was asked for.
+    #[error("{kind} {id} in {location} ends too early")]
+    Short {
+        /// What kind of file.
+        kind: FileKind,
+        /// Which.
+        id: Id,
+        /// The repository.
+        location: String,
+    },
+    /// Anything else that the place says.
+    #[error("cannot {doing} {object} in {location}: {source}")]
+    Io {
+        /// The verb.
+        doing: &'static str,
+        /// The file or folder.
+        object: String,
+        /// The repository.
+        location: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+type Result<T> = std::result::Result<T, BackendError>;
+
+/// A place for a repository. Calls come from many threads.
+pub trait Backend: Send + Sync {
+    /// How people name the place; without passwords.
+    fn location(&self) -> String;
+
+    /// Makes the folders that a new repository needs. Fine when they are there.
+    fn create(&self) -> Result<()>;
+
+    /// Ids and lengths in bytes of all files of a kind, in any order. Names that are no ids are left out. For [`FileKind::Config`] one entry
+    /// with the default id when the config is there.
+    fn list(&self, kind: FileKind) -> Result<Vec<(Id, u64)>>;
+
+    /// A whole file.
+    fn read(&self, kind: FileKind, id: Id) -> Result<Vec<u8>>;
+
+    /// `len` bytes from `offset`. [`BackendError::Short`] when the file ends before.
+    fn read_part(&self, kind: FileKind, id: Id, offset: u64, len: usize) -> Result<Vec<u8>>;
+
+    /// Writes a whole file. When it returns the file is durable; before that nobody sees a part of it. An existing file of this name is
+    /// replaced: the name is a hash of the content, so it is the same.
+    fn write(&self, kind: FileKind, id: Id, data: &[u8]) -> Result<()>;
+
+    /// Removes a file. Fine when it is not there.
+    fn remove(&self, kind: FileKind, id: Id) -> Result<()>;
+}

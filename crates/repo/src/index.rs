@@ -1,0 +1,7 @@
+//! Which pack holds which blob: the files in `index/`, and the table in memory that all of them make.
+
+mod file;
+mod table;
+
+pub use file::{IndexFile, IndexedBlob, IndexedPack};
+pub use table::{Found, Index, IndexBuilder};

@@ -1,0 +1,367 @@
+//! Writing blobs: each new one is compressed, sealed, checked and put into a pack; full packs are written, then indexed.
+//!
+//! Callers are several threads that do the work of their own blobs. One thread behind a channel without a buffer writes packs, so that at most one
+//! pack of each kind is being filled and one is on its way. An index is written for every 50,000 blobs or five minutes: what an
+//! interrupted run has saved so far is found by the next one.
+//!
+//! Safe because a pack is durable before an index names it, and the caller writes its snapshot after [`BlobWriter::finish`]. A blob that is
+//! being written by one thread counts as there for the others: when that write fails, the whole run fails.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+
+use crate::backend::FileKind;
+use crate::compress::Level;
+use crate::config::Version;
+use crate::error::{RepoError, Result};
+use crate::id::{BlobId, Id, PackId};
+use crate::index::{Index, IndexFile, IndexedPack};
+use crate::pack::{BlobKind, PackBuilder};
+use crate::repository::Repository;
+
+/// Packs are closed at this length, in bytes.
+const PACK_BYTES: usize = 16 << 20;
+/// Packs are closed at this number of blobs, so that headers stay small.
+const PACK_BLOBS: usize = 10_000;
+/// An index is written when it names this many blobs.
+const INDEX_BLOBS: usize = 50_000;
+/// Or when it is this old.
+const INDEX_AGE: Duration = Duration::from_secs(300);
+/// Parts of the set of ids of this run, so that threads seldom meet.
+const SHARDS: usize = 16;
+
+/// How blobs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Compression of data; trees are compressed whenever the format allows it.
+    pub level: Level,
+    /// Opens and compares every sealed blob before it is written: bad memory is noticed before it costs data.
+    pub verify: bool,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self { level: Level::Auto, verify: true }
+    }
+}
+
+/// What became of a blob.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// It was not in the repository.
+    pub new: bool,
+    /// Sealed bytes that it added.
+    pub stored: u64,
+}
+
+/// Totals of a run.
+#[derive(Debug, Default)]
+struct Totals {
+    blobs: [AtomicU64; 2],
+    plain: [AtomicU64; 2],
+    stored: [AtomicU64; 2],
+}
+
+/// What a run added, by kind: data, then trees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Number of new blobs.
+    pub blobs: [u64; 2],
+    /// Their plain bytes.
+    pub plain: [u64; 2],
+    /// Their sealed bytes.
+    pub stored: [u64; 2],
+}
+
+/// A thread's own tools.
+pub struct Scratch {
+    compressor: Option<(i32, zstd::bulk::Compressor<'static>)>,
+    decompressor: Option<zstd::bulk::Decompressor<'static>>,
+    packed: Vec<u8>,
+    sealed: Vec<u8>,
+    check: Vec<u8>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { compressor: None, decompressor: None, packed: vec![], sealed: vec![], check: vec![] }
+    }
+}
+
+/// Writes blobs into a repository.
+pub struct BlobWriter {
+    shared: Arc<Shared>,
+    packs: Sender<PackBuilder>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+struct Shared {
+    repo: Repository,
+    index: Arc<Index>,
+    options: WriteOptions,
+    seen: Vec<Mutex<HashSet<(BlobKind, BlobId)>>>,
+    open: [Mutex<PackBuilder>; 2],
+    totals: Totals,
+    failed: AtomicBool,
+}
+
+fn slot(kind: BlobKind) -> usize {
+    match kind {
+        BlobKind::Data => 0,
+        BlobKind::Tree => 1,
+    }
+}
+
+impl BlobWriter {
+    /// For a run that knows what `index` names.
+    pub fn new(repo: Repository, index: Arc<Index>, options: WriteOptions) -> Self {
+        let seen = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let shared = Shared {
+            repo,
+            index,
+            options,
+            seen,
+            open: Default::default(),
+            totals: Totals::default(),
+            failed: AtomicBool::new(false),
+        };
+        let shared = Arc::new(shared);
+        let (packs, todo) = bounded(0);
+        let own = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            let done = write_packs(&own, &todo);
+            if done.is_err() {
+                own.failed.store(true, Ordering::SeqCst);
+            }
+            done
+        });
+        Self { shared, packs, thread: Some(thread) }
+    }
+
+    /// Stores a blob unless it is there. `id` is the hash of `plain`.
+    ///
+    /// # Errors
+    /// [`RepoError::Stopped`] when an earlier write failed: [`BlobWriter::finish`] says why.
+    pub fn add(&self, scratch: &mut Scratch, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<Added> {
+        if !self.shared.claim(kind, id) {
+            return Ok(Added::default());
+        }
+        let compressed = self.shared.seal(scratch, kind, plain)?;
+        if self.shared.options.verify {
+            self.shared.verify(scratch, compressed, id, plain)?;
+        }
+        let length = compressed.then(|| u32::try_from(plain.len()).unwrap_or(u32::MAX));
+        self.append(kind, id, &scratch.sealed, length)?;
+        let stored = scratch.sealed.len() as u64;
+        self.shared.totals.count(kind, plain.len() as u64, stored);
+        Ok(Added { new: true, stored })
+    }
+
+    /// Stores a blob that is sealed already, as when packs are rewritten.
+    pub fn add_sealed(&self, kind: BlobKind, id: BlobId, sealed: &[u8], plain: Option<u32>) -> Result<bool> {
+        if !self.shared.claim_new(kind, id) {
+            return Ok(false);
+        }
+        self.append(kind, id, sealed, plain)?;
+        let length = plain.map_or(sealed.len() as u64, u64::from);
+        self.shared.totals.count(kind, length, sealed.len() as u64);
+        Ok(true)
+    }
+
+    /// Is the blob in the repository, or was it added by this run?
+    pub fn has(&self, kind: BlobKind, id: BlobId) -> bool {
+        self.shared.index.has(kind, id) || self.shared.shard(id).is_some_and(|seen| seen.lock().contains(&(kind, id)))
+    }
+
+    fn append(&self, kind: BlobKind, id: BlobId, sealed: &[u8], plain: Option<u32>) -> Result<()> {
+        if self.shared.failed.load(Ordering::SeqCst) {
+            return Err(RepoError::Stopped);
+        }
+        let Some(open) = self.shared.open.get(slot(kind)) else { return Ok(()) };
+        let mut open = open.lock();
+        let long = !open.is_empty() && open.len() + sealed.len() > PACK_BYTES;
+        let full = long || open.count() >= PACK_BLOBS;
+        if full {
+            // Sent while the lock is held: nobody fills a second pack of this kind before this one is on its way.
+            let pack = std::mem::take(&mut *open);
+            self.packs.send(pack).map_err(|_| RepoError::Stopped)?;
+        }
+        if open.is_empty() && kind == BlobKind::Data {
+            *open = PackBuilder::with_capacity(PACK_BYTES + PACK_BYTES / 8);
+        }
+        if !open.add(id, kind, sealed, plain) {
+            let detail = format!("blob {id} is too large for a pack: {} bytes", sealed.len());
+            return Err(RepoError::Refused { detail });
+        }
+        Ok(())
+    }
+
+    /// Totals so far.
+    pub fn written(&self) -> Written {
+        self.shared.totals.read()
+    }
+
+    /// Writes what is left and the index. Then a snapshot may name what was added.
+    ///
+    /// # Errors
+    /// The first failure of the whole run.
+    pub fn finish(mut self) -> Result<Written> {
+        let mut sent = Ok(());
+        for open in &self.shared.open {
+            let pack = std::mem::take(&mut *open.lock());
+            if sent.is_ok() && !pack.is_empty() {
+                sent = self.packs.send(pack).map_err(|_| RepoError::Stopped);
+            }
+        }
+        let written = self.written();
+        self.join()?;
+        sent?;
+        Ok(written)
+    }
+
+    /// Closes the channel and waits for the thread.
+    fn join(&mut self) -> Result<()> {
+        self.packs = bounded(0).0;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(done)) => done,
+            Some(Err(_)) => Err(RepoError::Refused { detail: "the thread that writes packs broke off".to_owned() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for BlobWriter {
+    /// A run that is given up: packs that are written stay, and are indexed so that the next run finds them.
+    fn drop(&mut self) {
+        let _ = self.join();
+    }
+}
+
+impl Shared {
+    fn shard(&self, id: BlobId) -> Option<&Mutex<HashSet<(BlobKind, BlobId)>>> {
+        let [first, ..] = id.0.0;
+        self.seen.get(usize::from(first) % SHARDS)
+    }
+
+    /// True for the first who brings a blob that the repository has not.
+    fn claim(&self, kind: BlobKind, id: BlobId) -> bool {
+        !self.index.has(kind, id) && self.claim_new(kind, id)
+    }
+
+    /// True for the first who brings a blob in this run, wherever it is already.
+    fn claim_new(&self, kind: BlobKind, id: BlobId) -> bool {
+        self.shard(id).is_some_and(|seen| seen.lock().insert((kind, id)))
+    }
+
+    /// Puts the sealed form of `plain` into the scratch; says whether it is compressed.
+    fn seal(&self, scratch: &mut Scratch, kind: BlobKind, plain: &[u8]) -> Result<bool> {
+        let compressed = match self.level(kind) {
+            Some(level) if !plain.is_empty() => {
+                scratch.compress(level, plain)?;
+                kind == BlobKind::Tree || scratch.packed.len() < plain.len()
+            }
+            _ => false,
+        };
+        scratch.sealed.clear();
+        let content = if compressed { scratch.packed.as_slice() } else { plain };
+        self.repo.key().seal_onto(&mut scratch.sealed, content)?;
+        Ok(compressed)
+    }
+
+    fn level(&self, kind: BlobKind) -> Option<i32> {
+        match (self.repo.config().version, kind) {
+            (Version::V1, _) => None,
+            (Version::V2, BlobKind::Data) => self.options.level.number(),
+            (Version::V2, BlobKind::Tree) => Some(self.options.level.number().unwrap_or(3)),
+        }
+    }
+
+    /// Opens the sealed form again and compares.
+    fn verify(&self, scratch: &mut Scratch, compressed: bool, id: BlobId, plain: &[u8]) -> Result<()> {
+        let bad = || RepoError::Refused {
+            detail: format!("blob {id} changed in memory while it was prepared: check this machine's memory"),
+        };
+        scratch.check.clear();
+        scratch.check.extend_from_slice(&scratch.sealed);
+        let open = self.repo.key().open_slice(&mut scratch.check).map_err(|_| bad())?;
+        let same = if compressed {
+            let decompressor = match &mut scratch.decompressor {
+                Some(ready) => ready,
+                none => none.insert(zstd::bulk::Decompressor::new().map_err(|_| bad())?),
+            };
+            // The packed form is not needed any more; its buffer takes the plain bytes.
+            scratch.packed.clear();
+            scratch.packed.reserve(plain.len());
+            decompressor.decompress_to_buffer(open, &mut scratch.packed).map_err(|_| bad())?;
+            scratch.packed == plain
+        } else {
+            open == plain
+        };
+        if same { Ok(()) } else { Err(bad()) }
+    }
+}
+
+impl Scratch {
+    fn compress(&mut self, level: i32, plain: &[u8]) -> Result<()> {
+        let failed = |source| RepoError::Local { doing: "compress", path: "a blob".to_owned(), source };
+        if self.compressor.as_ref().is_none_or(|(at, _)| *at != level) {
+            self.compressor = Some((level, zstd::bulk::Compressor::new(level).map_err(failed)?));
+        }
+        let Some((_, compressor)) = &mut self.compressor else { return Ok(()) };
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        compressor.compress_to_buffer(plain, &mut self.packed).map_err(failed)?;
+        Ok(())
+    }
+}
+
+impl Totals {
+    fn count(&self, kind: BlobKind, plain: u64, stored: u64) {
+        for (totals, more) in [(&self.blobs, 1), (&self.plain, plain), (&self.stored, stored)] {
+            if let Some(total) = totals.get(slot(kind)) {
+                total.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn read(&self) -> Written {
+        let read = |totals: &[AtomicU64; 2]| totals.each_ref().map(|total| total.load(Ordering::Relaxed));
+        Written { blobs: read(&self.blobs), plain: read(&self.plain), stored: read(&self.stored) }
+    }
+}
+
+/// The thread that writes packs, then what is left of the index. After a failure it takes no more.
+fn write_packs(shared: &Shared, todo: &Receiver<PackBuilder>) -> Result<()> {
+    let (mut index, mut since) = (IndexFile::default(), Instant::now());
+    let written = write_each(shared, todo, &mut index, &mut since);
+    // Also after a failure: what is written already is found by the next run.
+    written.and(save_index(shared, &mut index))
+}
+
+fn write_each(shared: &Shared, todo: &Receiver<PackBuilder>, index: &mut IndexFile, since: &mut Instant) -> Result<()> {
+    for pack in todo {
+        let (bytes, blobs) = pack.finish(shared.repo.key())?;
+        let id = Id::of(&bytes);
+        shared.repo.backend().write(FileKind::Pack, id, &bytes)?;
+        index.packs.push(IndexedPack::new(PackId(id), &blobs));
+        if index.blob_count() >= INDEX_BLOBS || since.elapsed() >= INDEX_AGE {
+            save_index(shared, index)?;
+            *since = Instant::now();
+        }
+    }
+    Ok(())
+}
+
+fn save_index(shared: &Shared, index: &mut IndexFile) -> Result<()> {
+    if !index.packs.is_empty() {
+        shared.repo.save(FileKind::Index, &index.to_json())?;
+        index.packs.clear();
+    }
+    Ok(())
+}
