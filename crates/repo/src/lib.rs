@@ -7,5 +7,12 @@
 //! It knows nothing of stores, volumes, servers or terminals. Formats follow restic's `doc/design.rst`, versions 1 and 2.
 
 mod id;
+mod json;
+mod tree;
 
 pub use id::{BlobId, Id, IndexId, KeyId, LockId, NotAnId, PackId, SnapshotId};
+pub use json::{GoTime, LocalZone, NotATime};
+pub use tree::{
+    Damage, ExtendedAttribute, GoMode, NameProblem, Node, NodeKind, TreeDecoder, TreeEncoder,
+    TreeError, TreeProblem, decode_tree, encode_tree, reencodes_identically,
+};
