@@ -8,10 +8,16 @@
 
 mod id;
 mod json;
+mod local;
 mod tree;
 
 pub use id::{BlobId, Id, IndexId, KeyId, LockId, NotAnId, PackId, SnapshotId};
 pub use json::{GoTime, LocalZone, NotATime};
+pub use local::{
+    DeviceIds, EntryName, LocalDir, LocalError, LocalNode, LocalReader, LocalWarning, LocalWriter,
+    NameCache, Names, Ownership, ReadOptions, Step, SystemNames, WriteOptions, create_dir,
+    create_hard_link, create_special, create_symlink, open_dir,
+};
 pub use tree::{
     Damage, ExtendedAttribute, GoMode, NameProblem, Node, NodeKind, TreeDecoder, TreeEncoder,
     TreeError, TreeProblem, decode_tree, encode_tree, reencodes_identically,

@@ -1,0 +1,217 @@
+//! Puts a node's metadata onto an entry: owner, extended attributes, permissions, times, in this order.
+//!
+//! The order matters: a change of the owner takes away setuid and file capabilities, an access control list changes permissions,
+//! and everything changes times. The entry is opened once as a place (`O_PATH`, never through a symlink), its type is compared with
+//! the node's, and every change is made to this inode. If somebody swaps the entry meanwhile, the inode that was looked at is
+//! changed and nothing else.
+//!
+//! What cannot be set becomes a warning: most of it needs privileges.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{chmodat, chownat, fstat, openat, removexattr, setxattr, utimensat};
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
+
+use super::error::{EntryName, LocalError, LocalWarning, Step};
+use super::names::NameCache;
+use super::xattr;
+use crate::json::GoTime;
+use crate::tree::{Node, NodeKind};
+
+const SETUID_AND_SETGID: u32 = 0o6000;
+
+/// Labels that the system gives by itself: never removed, only replaced by those of a node.
+const LABELS: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security.evm"];
+
+/// What is set and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WriteOptions {
+    /// Whose the entries become.
+    pub ownership: Ownership,
+    /// Leaves extended attributes (and with them access control lists) as they are.
+    pub without_attributes: bool,
+}
+
+/// Whose restored entries become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// The node's numbers.
+    #[default]
+    Numeric,
+    /// The numbers that the node's names have here; the node's numbers where a name is missing or unknown.
+    ByName,
+    /// Whoever restores.
+    Unchanged,
+}
+
+/// Sets metadata. Shared by threads by reference.
+#[derive(Default)]
+pub struct LocalWriter {
+    options: WriteOptions,
+    names: NameCache,
+}
+
+impl LocalWriter {
+    /// With the names of this machine.
+    pub fn new(options: WriteOptions) -> Self {
+        Self::with(options, NameCache::default())
+    }
+
+    /// With these names.
+    pub fn with(options: WriteOptions, names: NameCache) -> Self {
+        Self { options, names }
+    }
+
+    /// Sets the metadata of an entry. Fails when it cannot be opened or is of another type than the node.
+    pub fn apply(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &EntryName,
+        node: &Node,
+    ) -> Result<Vec<LocalWarning>, LocalError> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(dir, name.as_c_str(), flags, Mode::empty());
+        let fd = fd.map_err(|errno| LocalError::system(Step::Open, name.as_bytes(), errno))?;
+        self.apply_open(fd.as_fd(), node)
+    }
+
+    /// Sets the metadata of an open file or directory, or of an entry opened as a place. Fails when it is of another type.
+    pub fn apply_open(
+        &self,
+        fd: BorrowedFd<'_>,
+        node: &Node,
+    ) -> Result<Vec<LocalWarning>, LocalError> {
+        let stat = fstat(fd).map_err(|errno| LocalError::system(Step::Stat, &node.name, errno))?;
+        if NodeKind::from_st_mode(stat.st_mode) != node.kind {
+            let expected = node.kind.as_str().to_owned();
+            return Err(LocalError::Replaced { name: node.name.clone(), expected });
+        }
+        let mut entry = Entry { fd, path: xattr::handle_path(fd), node, warnings: Vec::new() };
+        let owned = self.options.ownership == Ownership::Unchanged
+            || entry.set_owner(&stat, self.owner(node));
+        if !self.options.without_attributes {
+            entry.set_attributes();
+        }
+        if node.kind != NodeKind::Symlink {
+            // Who restores without privileges would lend the own rights to everybody who may run the file.
+            let ours = self.options.ownership == Ownership::Unchanged
+                && !same_owner(&stat, (node.uid, node.gid));
+            entry.set_mode(owned && !ours);
+        }
+        entry.set_times();
+        Ok(entry.warnings)
+    }
+
+    /// The numbers that the entry is to have.
+    fn owner(&self, node: &Node) -> (u32, u32) {
+        if self.options.ownership != Ownership::ByName {
+            return (node.uid, node.gid);
+        }
+        let uid = node.user.as_ref().and_then(|user| self.names.uid(user));
+        let gid = node.group.as_ref().and_then(|group| self.names.gid(group));
+        (uid.unwrap_or(node.uid), gid.unwrap_or(node.gid))
+    }
+}
+
+fn same_owner(stat: &Stat, owner: (u32, u32)) -> bool {
+    (stat.st_uid, stat.st_gid) == owner
+}
+
+/// An inode held by a handle, and what is being done to it.
+struct Entry<'e> {
+    fd: BorrowedFd<'e>,
+    /// Leads to the inode itself, also where it is a symlink; see `xattr`.
+    path: CString,
+    node: &'e Node,
+    warnings: Vec<LocalWarning>,
+}
+
+impl Entry<'_> {
+    fn warn(&mut self, step: Step, attribute: &[u8], errno: Errno) {
+        self.warnings.push(LocalWarning {
+            step,
+            name: self.node.name.clone(),
+            attribute: attribute.to_vec(),
+            source: errno.into(),
+        });
+    }
+
+    /// Whether the entry has the wanted owner and group now.
+    fn set_owner(&mut self, stat: &Stat, owner: (u32, u32)) -> bool {
+        if same_owner(stat, owner) {
+            return true;
+        }
+        // The number of all ones means "leave it" to the system, and belongs to nobody.
+        if owner.0 == u32::MAX || owner.1 == u32::MAX {
+            self.warn(Step::Owner, b"", Errno::INVAL);
+            return false;
+        }
+        let group = Some(Gid::from_raw(owner.1));
+        let change = |user| chownat(self.fd, c"", user, group, AtFlags::EMPTY_PATH);
+        let Err(errno) = change(Some(Uid::from_raw(owner.0))) else { return true };
+        // Without privileges a group of one's own can still be given.
+        if errno == Errno::PERM && stat.st_gid != owner.1 {
+            let _ = change(None);
+        }
+        self.warn(Step::Owner, b"", errno);
+        false
+    }
+
+    fn set_attributes(&mut self) {
+        let wanted = &self.node.extended_attributes;
+        let existing = match xattr::list(&self.path, true) {
+            Ok(list) => list,
+            Err(errno) => return self.warn(Step::Attribute, b"", errno),
+        };
+        for name in xattr::names(&existing) {
+            let bytes = name.to_bytes();
+            let stays =
+                LABELS.contains(&bytes) || wanted.iter().any(|attribute| attribute.name == bytes);
+            if !stays
+                && let Err(errno) = removexattr(self.path.as_c_str(), name)
+                && errno != Errno::NODATA
+            {
+                self.warn(Step::Attribute, bytes, errno);
+            }
+        }
+        for attribute in wanted {
+            let value = attribute.value.as_deref().unwrap_or_default();
+            let set =
+                setxattr(self.path.as_c_str(), &attribute.name[..], value, XattrFlags::empty());
+            if let Err(errno) = set {
+                self.warn(Step::Attribute, &attribute.name, errno);
+            }
+        }
+    }
+
+    fn set_mode(&mut self, owned: bool) {
+        let mut mode = self.node.mode.permissions();
+        if !owned && self.node.kind != NodeKind::Dir && mode & SETUID_AND_SETGID != 0 {
+            mode &= !SETUID_AND_SETGID;
+            self.warn(Step::Mode, b"", Errno::PERM);
+        }
+        let path: &CStr = &self.path;
+        if let Err(errno) = chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty()) {
+            self.warn(Step::Mode, b"", errno);
+        }
+    }
+
+    fn set_times(&mut self) {
+        let times = Timestamps {
+            last_access: timespec(&self.node.atime),
+            last_modification: timespec(&self.node.mtime),
+        };
+        let path: &CStr = &self.path;
+        if let Err(errno) = utimensat(CWD, path, &times, AtFlags::empty()) {
+            self.warn(Step::Times, b"", errno);
+        }
+    }
+}
+
+fn timespec(time: &GoTime) -> Timespec {
+    // Larger values of nanoseconds have other meanings to the system.
+    Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.min(999_999_999).into() }
+}
