@@ -96,7 +96,10 @@ mod tests {
 
     #[test]
     fn the_reference_text_comes_back() {
-        let text = format!(r#"{{"version":2,"id":"{}","chunker_polynomial":"2fad7ab11efe19"}}"#, "ab".repeat(32));
+        let text = format!(
+            r#"{{"version":2,"id":"{}","chunker_polynomial":"2fad7ab11efe19"}}"#,
+            "ab".repeat(32)
+        );
         assert_eq!(Config::parse(text.as_bytes()).unwrap().to_json(), text.as_bytes());
         let more = text.replace('}', r#","append_only":true}"#);
         assert_eq!(Config::parse(more.as_bytes()).unwrap().to_json(), more.as_bytes());
@@ -104,7 +107,10 @@ mod tests {
 
     #[test]
     fn unknown_versions_and_bad_polynomials_are_told_apart() {
-        let text = format!(r#"{{"version":3,"id":"{}","chunker_polynomial":"2fad7ab11efe19"}}"#, "ab".repeat(32));
+        let text = format!(
+            r#"{{"version":3,"id":"{}","chunker_polynomial":"2fad7ab11efe19"}}"#,
+            "ab".repeat(32)
+        );
         assert_eq!(Config::parse(text.as_bytes()), Err(ConfigError::Version(3)));
         let bad = text.replace(":3", ":2").replace("efe19", "efe18");
         assert!(matches!(Config::parse(bad.as_bytes()), Err(ConfigError::Form(_))));

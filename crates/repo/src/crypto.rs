@@ -190,7 +190,10 @@ mod tests {
     fn the_reference_blob_opens() {
         // The data blob of the fixed repository: IV 03 repeated, keys 00 to 3f.
         let hex = "030303030303030303030303030303038ffe801f1bbb8e955dc4cb5310c26b1025c703384c9c8c272d68245dc85226";
-        let mut sealed: Vec<u8> = (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
+        let mut sealed: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
+            .collect();
         key().open(&mut sealed).unwrap();
         assert_eq!(sealed, b"hello, tintype\n");
     }

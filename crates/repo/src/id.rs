@@ -156,7 +156,10 @@ mod tests {
     #[test]
     fn text_and_bytes_agree() {
         let id = Id::of(b"hello, tintype\n");
-        assert_eq!(id.to_string(), "8e135f9cc7cff0efaf66489148f101005086b9c9e9e08936ade533b1a31a760c");
+        assert_eq!(
+            id.to_string(),
+            "8e135f9cc7cff0efaf66489148f101005086b9c9e9e08936ade533b1a31a760c"
+        );
         assert_eq!(id.to_string().parse::<Id>().unwrap(), id);
         assert!("8e13".parse::<Id>().is_err());
         assert!("é".repeat(32).parse::<Id>().is_err());

@@ -117,7 +117,8 @@ impl KeyFile {
         let salt = BASE64.decode(&self.salt).map_err(|_| form("its salt is not base64"))?;
         let mut data = BASE64.decode(&self.data).map_err(|_| form("its data is not base64"))?;
         let cost = Cost { n: self.n, r: self.r, p: self.p };
-        let stretched = stretch(password, &salt, cost).ok_or_else(|| form("its scrypt parameters are not possible"))?;
+        let stretched = stretch(password, &salt, cost)
+            .ok_or_else(|| form("its scrypt parameters are not possible"))?;
         stretched.open(&mut data).map_err(|_| KeyFileError::Password)?;
         MasterKey::from_json(&data).ok_or_else(|| form("it holds no master key"))
     }
@@ -161,7 +162,14 @@ mod tests {
 
     #[test]
     fn hostile_parameters_are_refused() {
-        for (n, r, p) in [(1 << 31, 8, 1), (1 << 20, 1 << 20, 1), (1000, 8, 1), (0, 8, 1), (1024, 0, 1), (1024, 8, 1 << 30)] {
+        for (n, r, p) in [
+            (1 << 31, 8, 1),
+            (1 << 20, 1 << 20, 1),
+            (1000, 8, 1),
+            (0, 8, 1),
+            (1024, 0, 1),
+            (1024, 8, 1 << 30),
+        ] {
             let file = KeyFile { n, r, p, ..KeyFile::parse(REFERENCE.as_bytes()).unwrap() };
             assert!(matches!(file.open(b"tintype"), Err(KeyFileError::Form(_))), "{n} {r} {p}");
         }

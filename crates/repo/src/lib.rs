@@ -6,19 +6,54 @@
 //!
 //! It knows nothing of stores, volumes, servers or terminals. Formats follow restic's `doc/design.rst`, versions 1 and 2.
 
+mod backend;
+mod backup;
+mod chunker;
+mod compress;
+mod config;
+mod crypto;
+mod error;
+mod exclude;
 mod id;
+mod index;
 mod json;
+mod keyfile;
 mod local;
+mod lock;
+mod moment;
+mod pack;
+mod repository;
+mod snapshot;
 mod tree;
+mod writer;
 
+pub use backend::{Backend, BackendError, FileKind, LocalFolder, MemoryBackend, Trouble};
+pub use backup::{
+    BackupFailure, BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, absolute_paths,
+    backup,
+};
+pub use chunker::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunks, Cutter, NotAPolynomial, Polynomial};
+pub use compress::Level;
+pub use config::{Config, Version};
+pub use crypto::MasterKey;
+pub use error::{RepoError, Result};
+pub use exclude::{Excludes, NotAPattern};
 pub use id::{BlobId, Id, IndexId, KeyId, LockId, NotAnId, PackId, SnapshotId};
+pub use index::{Found, Index, IndexBuilder, IndexFile, IndexedBlob, IndexedPack};
 pub use json::{GoTime, LocalZone, NotATime};
+pub use keyfile::KeyFile;
 pub use local::{
     DeviceIds, EntryName, LocalDir, LocalError, LocalNode, LocalReader, LocalWarning, LocalWriter,
     NameCache, Names, Ownership, ReadOptions, Step, SystemNames, WriteOptions, create_dir,
     create_hard_link, create_special, create_symlink, open_dir,
 };
+pub use lock::{Lock, LockFile, LockMode, read_locks, remove_locks};
+pub use moment::{Moment, NotAMoment};
+pub use pack::{BlobKind, PackedBlob};
+pub use repository::{Actor, Repository};
+pub use snapshot::{DeleteOption, SnapshotFile, SnapshotRequest, SnapshotSummary, find_snapshot};
 pub use tree::{
     Damage, ExtendedAttribute, GoMode, NameProblem, Node, NodeKind, TreeDecoder, TreeEncoder,
     TreeError, TreeProblem, decode_tree, encode_tree, reencodes_identically,
 };
+pub use writer::{Added, BlobOptions, BlobWriter, Scratch, Written};

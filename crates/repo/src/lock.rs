@@ -85,7 +85,9 @@ impl LockFile {
 
     /// Is its process on this machine gone?
     fn is_orphan(&self, hostname: &str) -> bool {
-        self.hostname == hostname && self.pid != 0 && !std::path::Path::new(&format!("/proc/{}", self.pid)).exists()
+        self.hostname == hostname
+            && self.pid != 0
+            && !std::path::Path::new(&format!("/proc/{}", self.pid)).exists()
     }
 
     /// Does nobody hold it any more, as far as can be told from here? Then `unlock` removes it.
@@ -96,7 +98,10 @@ impl LockFile {
     /// For people.
     pub fn describe(&self) -> String {
         let how = if self.exclusive { "exclusively " } else { "" };
-        format!("{how}{}@{}, process {}, since {}", self.username, self.hostname, self.pid, self.time)
+        format!(
+            "{how}{}@{}, process {}, since {}",
+            self.username, self.hostname, self.pid, self.time
+        )
     }
 }
 
@@ -113,7 +118,12 @@ impl Lock {
     ///
     /// # Errors
     /// [`RepoError::Locked`] when others keep theirs; [`RepoError::Damaged`] for a lock that cannot be read.
-    pub fn take(repo: &Repository, mode: LockMode, actor: &Actor, patience: Duration) -> Result<Self> {
+    pub fn take(
+        repo: &Repository,
+        mode: LockMode,
+        actor: &Actor,
+        patience: Duration,
+    ) -> Result<Self> {
         let since = Instant::now();
         let mut pause = Duration::from_secs(1);
         loop {
@@ -137,6 +147,7 @@ impl Lock {
             while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
                 match refresh(&repo, mode, &actor, id) {
                     Ok(new) => (id, fresh) = (new, Instant::now()),
+                    Err(RepoError::LockLost { .. }) => flag.store(true, Ordering::SeqCst),
                     Err(_) if fresh.elapsed() < LOST => {}
                     Err(_) => flag.store(true, Ordering::SeqCst),
                 }
@@ -200,7 +211,12 @@ fn write(repo: &Repository, lock: &LockFile) -> Result<LockId> {
 }
 
 /// An error when somebody else's lock and ours exclude each other.
-fn refuse_conflicts(repo: &Repository, mode: LockMode, actor: &Actor, own: Option<LockId>) -> Result<()> {
+fn refuse_conflicts(
+    repo: &Repository,
+    mode: LockMode,
+    actor: &Actor,
+    own: Option<LockId>,
+) -> Result<()> {
     for (id, lock) in read_locks(repo)? {
         if Some(id) == own || !(lock.exclusive || mode == LockMode::Exclusive) {
             continue;
@@ -254,7 +270,8 @@ mod tests {
     fn repository() -> (Repository, Actor) {
         let actor = Actor { username: "u".into(), hostname: "h".into() };
         let backend = Arc::new(MemoryBackend::new());
-        let repo = Repository::init(backend, b"p", Version::V2, None, &actor, Timestamp::now()).unwrap();
+        let repo =
+            Repository::init(backend, b"p", Version::V2, None, &actor, Timestamp::now()).unwrap();
         (repo, actor)
     }
 

@@ -23,7 +23,7 @@ pub struct Moment {
 /// A text that is no time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a time such as 2026-01-31T12:00:00Z or 2026-01-31")]
-pub struct NotATime {
+pub struct NotAMoment {
     /// What was read instead.
     pub text: String,
 }
@@ -78,10 +78,10 @@ impl fmt::Display for Moment {
 }
 
 impl FromStr for Moment {
-    type Err = NotATime;
+    type Err = NotAMoment;
 
-    fn from_str(text: &str) -> Result<Self, NotATime> {
-        let wrong = || NotATime { text: text.chars().take(80).collect() };
+    fn from_str(text: &str) -> Result<Self, NotAMoment> {
+        let wrong = || NotAMoment { text: text.chars().take(80).collect() };
         let pieces = Pieces::parse(text).map_err(|_| wrong())?;
         let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
         let wall = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
@@ -91,9 +91,9 @@ impl FromStr for Moment {
 }
 
 impl TryFrom<String> for Moment {
-    type Error = NotATime;
+    type Error = NotAMoment;
 
-    fn try_from(text: String) -> Result<Self, NotATime> {
+    fn try_from(text: String) -> Result<Self, NotAMoment> {
         text.parse()
     }
 }

@@ -99,7 +99,9 @@ impl PackBuilder {
     /// Appends a sealed blob. False, and nothing appended, when offsets or lengths would not fit into 32 bits.
     #[must_use]
     pub fn add(&mut self, id: BlobId, kind: BlobKind, sealed: &[u8], plain: Option<u32>) -> bool {
-        let (Ok(offset), Ok(length)) = (u32::try_from(self.bytes.len()), u32::try_from(sealed.len())) else {
+        let (Ok(offset), Ok(length)) =
+            (u32::try_from(self.bytes.len()), u32::try_from(sealed.len()))
+        else {
             return false;
         };
         self.bytes.extend_from_slice(sealed);
@@ -126,7 +128,10 @@ impl PackBuilder {
     ///
     /// # Errors
     /// The system gives no random bytes.
-    pub fn finish(mut self, key: &MasterKey) -> Result<(Vec<u8>, Vec<PackedBlob>), getrandom::Error> {
+    pub fn finish(
+        mut self,
+        key: &MasterKey,
+    ) -> Result<(Vec<u8>, Vec<PackedBlob>), getrandom::Error> {
         let mut header = Vec::with_capacity(self.blobs.len() * ENTRY_COMPRESSED);
         for blob in &self.blobs {
             put_entry(&mut header, blob);
@@ -157,12 +162,17 @@ fn put_entry(header: &mut Vec<u8>, blob: &PackedBlob) {
 /// Length of the sealed header, from the last four bytes of a pack of `size` bytes.
 pub fn header_length(tail: [u8; TAIL], size: u64) -> Result<usize, PackError> {
     let length = u64::from(u32::from_le_bytes(tail));
-    let fits = length >= OVERHEAD as u64 && length + TAIL as u64 <= size && length <= HEADER_MAX as u64;
+    let fits =
+        length >= OVERHEAD as u64 && length + TAIL as u64 <= size && length <= HEADER_MAX as u64;
     if fits { Ok(length as usize) } else { Err(PackError::Length(length)) }
 }
 
 /// The blobs that a sealed header lists, for a pack of `size` bytes.
-pub fn read_header(key: &MasterKey, mut sealed: Vec<u8>, size: u64) -> Result<Vec<PackedBlob>, PackError> {
+pub fn read_header(
+    key: &MasterKey,
+    mut sealed: Vec<u8>,
+    size: u64,
+) -> Result<Vec<PackedBlob>, PackError> {
     key.open(&mut sealed)?;
     let (mut rest, mut offset, mut blobs) = (sealed.as_slice(), 0u64, Vec::new());
     while !rest.is_empty() {
@@ -191,7 +201,9 @@ fn entry(bytes: &[u8], offset: u64) -> Option<(PackedBlob, &[u8])> {
     };
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (plain, rest) = match compressed {
-        true => rest.split_first_chunk::<4>().map(|(plain, rest)| (Some(u32::from_le_bytes(*plain)), rest))?,
+        true => rest
+            .split_first_chunk::<4>()
+            .map(|(plain, rest)| (Some(u32::from_le_bytes(*plain)), rest))?,
         false => (None, rest),
     };
     let (id, rest) = rest.split_first_chunk::<32>()?;
@@ -229,8 +241,14 @@ mod tests {
     #[test]
     fn the_reference_pack_is_understood() {
         let hex = "030303030303030303030303030303038ffe801f1bbb8e955dc4cb5310c26b1025c703384c9c8c272d68245dc85226040404040404040404040404040404044418a05997b91443be644c2b86eae52d9914be10af695629e1da75903ff0798196dd9c423b34dcd507a9a319564a4ae3ad8967996045000000";
-        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
-        assert_eq!(Id::of(&bytes).to_string(), "4fff138f8860c3bc0a4dcec0939a88ef9a5b8dcc986b731fba0c4cb9f6805c84");
+        let bytes: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
+            .collect();
+        assert_eq!(
+            Id::of(&bytes).to_string(),
+            "4fff138f8860c3bc0a4dcec0939a88ef9a5b8dcc986b731fba0c4cb9f6805c84"
+        );
         let length = header_length(*bytes.last_chunk().unwrap(), bytes.len() as u64).unwrap();
         let header = bytes[bytes.len() - TAIL - length..bytes.len() - TAIL].to_vec();
         let blobs = read_header(&key(), header, bytes.len() as u64).unwrap();

@@ -82,7 +82,8 @@ impl Repository {
         if backend.list(FileKind::Config)?.is_empty() {
             return Err(RepoError::NoRepository { location });
         }
-        let (key_id, key) = find_key(backend.as_ref(), password)?.ok_or(RepoError::WrongPassword { location })?;
+        let (key_id, key) =
+            find_key(backend.as_ref(), password)?.ok_or(RepoError::WrongPassword { location })?;
         let config = read_config(backend.as_ref(), &key)?;
         Ok(Self { backend, key: Arc::new(key), key_id, config: Arc::new(config) })
     }
@@ -117,7 +118,8 @@ impl Repository {
         let mut keys = Vec::new();
         for (id, _) in self.backend.list(FileKind::Key)? {
             let json = self.backend.read(FileKind::Key, id)?;
-            let file = KeyFile::parse(&json).map_err(|e| RepoError::damaged(FileKind::Key, id, e.to_string()))?;
+            let file = KeyFile::parse(&json)
+                .map_err(|e| RepoError::damaged(FileKind::Key, id, e.to_string()))?;
             keys.push((KeyId(id), file));
         }
         Ok(keys)
@@ -171,7 +173,8 @@ impl Repository {
     /// One snapshot.
     pub fn snapshot(&self, id: SnapshotId) -> Result<SnapshotFile> {
         let json = self.load(FileKind::Snapshot, id.0)?;
-        SnapshotFile::parse(id, &json).map_err(|e| RepoError::damaged(FileKind::Snapshot, id.0, e.to_string()))
+        SnapshotFile::parse(id, &json)
+            .map_err(|e| RepoError::damaged(FileKind::Snapshot, id.0, e.to_string()))
     }
 
     /// All snapshots, oldest first. One that vanishes meanwhile is left out; one that cannot be read is an error.
@@ -196,7 +199,8 @@ impl Repository {
     /// One index file.
     pub fn index_file(&self, id: IndexId) -> Result<IndexFile> {
         let json = self.load(FileKind::Index, id.0)?;
-        IndexFile::parse(&json).map_err(|e| RepoError::damaged(FileKind::Index, id.0, e.to_string()))
+        IndexFile::parse(&json)
+            .map_err(|e| RepoError::damaged(FileKind::Index, id.0, e.to_string()))
     }
 
     /// Where all blobs lie. Blobs in packs that wait for deletion count: they are there.
@@ -214,11 +218,13 @@ impl Repository {
     /// What a pack of `size` bytes says about itself.
     pub fn pack_header(&self, pack: PackId, size: u64) -> Result<Vec<PackedBlob>> {
         let damaged = |detail: String| RepoError::damaged(FileKind::Pack, pack.0, detail);
-        let tail_at = size.checked_sub(TAIL as u64).ok_or_else(|| damaged("it is too short".to_owned()))?;
+        let tail_at =
+            size.checked_sub(TAIL as u64).ok_or_else(|| damaged("it is too short".to_owned()))?;
         let tail = self.backend.read_part(FileKind::Pack, pack.0, tail_at, TAIL)?;
         let tail = tail.first_chunk::<TAIL>().copied().unwrap_or_default();
         let length = header_length(tail, size).map_err(|e| damaged(e.to_string()))?;
-        let header = self.backend.read_part(FileKind::Pack, pack.0, tail_at - length as u64, length)?;
+        let header =
+            self.backend.read_part(FileKind::Pack, pack.0, tail_at - length as u64, length)?;
         read_header(&self.key, header, size).map_err(|e| damaged(e.to_string()))
     }
 
@@ -230,8 +236,16 @@ impl Repository {
         let mut failure = RepoError::MissingBlob { id };
         for found in index.find_all(kind, id) {
             let PackedBlob { offset, length, .. } = found.blob;
-            let sealed = self.backend.read_part(FileKind::Pack, found.pack.0, u64::from(offset), length as usize);
-            match sealed.map_err(RepoError::from).and_then(|mut sealed| self.open_blob(&found, &mut sealed)) {
+            let sealed = self.backend.read_part(
+                FileKind::Pack,
+                found.pack.0,
+                u64::from(offset),
+                length as usize,
+            );
+            match sealed
+                .map_err(RepoError::from)
+                .and_then(|mut sealed| self.open_blob(&found, &mut sealed))
+            {
                 Ok(plain) => return Ok(plain),
                 Err(error) => failure = error,
             }
@@ -242,7 +256,8 @@ impl Repository {
     /// Opens, unpacks and checks a blob's sealed bytes; `sealed` is scratch afterwards.
     pub fn open_blob(&self, found: &Found, sealed: &mut [u8]) -> Result<Vec<u8>> {
         let blob = &found.blob;
-        let damaged = |detail: String| RepoError::DamagedBlob { id: blob.id, pack: found.pack.0, detail };
+        let damaged =
+            |detail: String| RepoError::DamagedBlob { id: blob.id, pack: found.pack.0, detail };
         let open = self.key.open_slice(sealed).map_err(|e| damaged(e.to_string()))?;
         let plain = match blob.plain {
             None => open.to_vec(),
@@ -264,16 +279,27 @@ fn unpack_blob(frame: &[u8], len: u32) -> std::io::Result<Vec<u8>> {
         zstd::bulk::decompress(frame, len as usize)?
     } else {
         let mut plain = Vec::with_capacity(believed);
-        zstd::stream::read::Decoder::new(frame)?.take(u64::from(len) + 1).read_to_end(&mut plain)?;
+        zstd::stream::read::Decoder::new(frame)?
+            .take(u64::from(len) + 1)
+            .read_to_end(&mut plain)?;
         plain
     };
     if plain.len() != len as usize {
-        return Err(Error::new(ErrorKind::InvalidData, format!("{} bytes instead of {len}", plain.len())));
+        return Err(Error::new(
+            ErrorKind::InvalidData,
+            format!("{} bytes instead of {len}", plain.len()),
+        ));
     }
     Ok(plain)
 }
 
-fn write_key(backend: &dyn Backend, key: &MasterKey, password: &[u8], actor: &Actor, now: Timestamp) -> Result<KeyId> {
+fn write_key(
+    backend: &dyn Backend,
+    key: &MasterKey,
+    password: &[u8],
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<KeyId> {
     let json = KeyFile::seal(key, password, (&actor.username, &actor.hostname), now)?.to_json();
     let id = Id::of(&json);
     backend.write(FileKind::Key, id, &json)?;
@@ -288,7 +314,9 @@ fn find_key(backend: &dyn Backend, password: &[u8]) -> Result<Option<(KeyId, Mas
         match KeyFile::parse(&json).and_then(|file| file.open(password)) {
             Ok(key) => return Ok(Some((KeyId(id), key))),
             Err(KeyFileError::Password) => {}
-            Err(KeyFileError::Form(detail)) => failure = Some(RepoError::damaged(FileKind::Key, id, detail)),
+            Err(KeyFileError::Form(detail)) => {
+                failure = Some(RepoError::damaged(FileKind::Key, id, detail))
+            }
         }
     }
     failure.map_or(Ok(None), Err)

@@ -38,14 +38,14 @@ const SHARDS: usize = 16;
 
 /// How blobs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WriteOptions {
+pub struct BlobOptions {
     /// Compression of data; trees are compressed whenever the format allows it.
     pub level: Level,
     /// Opens and compares every sealed blob before it is written: bad memory is noticed before it costs data.
     pub verify: bool,
 }
 
-impl Default for WriteOptions {
+impl Default for BlobOptions {
     fn default() -> Self {
         Self { level: Level::Auto, verify: true }
     }
@@ -80,18 +80,13 @@ pub struct Written {
 }
 
 /// A thread's own tools.
+#[derive(Default)]
 pub struct Scratch {
     compressor: Option<(i32, zstd::bulk::Compressor<'static>)>,
     decompressor: Option<zstd::bulk::Decompressor<'static>>,
     packed: Vec<u8>,
     sealed: Vec<u8>,
     check: Vec<u8>,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self { compressor: None, decompressor: None, packed: vec![], sealed: vec![], check: vec![] }
-    }
 }
 
 /// Writes blobs into a repository.
@@ -104,7 +99,7 @@ pub struct BlobWriter {
 struct Shared {
     repo: Repository,
     index: Arc<Index>,
-    options: WriteOptions,
+    options: BlobOptions,
     seen: Vec<Mutex<HashSet<(BlobKind, BlobId)>>>,
     open: [Mutex<PackBuilder>; 2],
     totals: Totals,
@@ -120,7 +115,7 @@ fn slot(kind: BlobKind) -> usize {
 
 impl BlobWriter {
     /// For a run that knows what `index` names.
-    pub fn new(repo: Repository, index: Arc<Index>, options: WriteOptions) -> Self {
+    pub fn new(repo: Repository, index: Arc<Index>, options: BlobOptions) -> Self {
         let seen = (0..SHARDS).map(|_| Mutex::default()).collect();
         let shared = Shared {
             repo,
@@ -148,7 +143,13 @@ impl BlobWriter {
     ///
     /// # Errors
     /// [`RepoError::Stopped`] when an earlier write failed: [`BlobWriter::finish`] says why.
-    pub fn add(&self, scratch: &mut Scratch, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<Added> {
+    pub fn add(
+        &self,
+        scratch: &mut Scratch,
+        kind: BlobKind,
+        id: BlobId,
+        plain: &[u8],
+    ) -> Result<Added> {
         if !self.shared.claim(kind, id) {
             return Ok(Added::default());
         }
@@ -164,7 +165,13 @@ impl BlobWriter {
     }
 
     /// Stores a blob that is sealed already, as when packs are rewritten.
-    pub fn add_sealed(&self, kind: BlobKind, id: BlobId, sealed: &[u8], plain: Option<u32>) -> Result<bool> {
+    pub fn add_sealed(
+        &self,
+        kind: BlobKind,
+        id: BlobId,
+        sealed: &[u8],
+        plain: Option<u32>,
+    ) -> Result<bool> {
         if !self.shared.claim_new(kind, id) {
             return Ok(false);
         }
@@ -176,7 +183,8 @@ impl BlobWriter {
 
     /// Is the blob in the repository, or was it added by this run?
     pub fn has(&self, kind: BlobKind, id: BlobId) -> bool {
-        self.shared.index.has(kind, id) || self.shared.shard(id).is_some_and(|seen| seen.lock().contains(&(kind, id)))
+        self.shared.index.has(kind, id)
+            || self.shared.shard(id).is_some_and(|seen| seen.lock().contains(&(kind, id)))
     }
 
     fn append(&self, kind: BlobKind, id: BlobId, sealed: &[u8], plain: Option<u32>) -> Result<()> {
@@ -230,7 +238,9 @@ impl BlobWriter {
         self.packs = bounded(0).0;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(done)) => done,
-            Some(Err(_)) => Err(RepoError::Refused { detail: "the thread that writes packs broke off".to_owned() }),
+            Some(Err(_)) => Err(RepoError::Refused {
+                detail: "the thread that writes packs broke off".to_owned(),
+            }),
             None => Ok(()),
         }
     }
@@ -283,9 +293,17 @@ impl Shared {
     }
 
     /// Opens the sealed form again and compares.
-    fn verify(&self, scratch: &mut Scratch, compressed: bool, id: BlobId, plain: &[u8]) -> Result<()> {
+    fn verify(
+        &self,
+        scratch: &mut Scratch,
+        compressed: bool,
+        id: BlobId,
+        plain: &[u8],
+    ) -> Result<()> {
         let bad = || RepoError::Refused {
-            detail: format!("blob {id} changed in memory while it was prepared: check this machine's memory"),
+            detail: format!(
+                "blob {id} changed in memory while it was prepared: check this machine's memory"
+            ),
         };
         scratch.check.clear();
         scratch.check.extend_from_slice(&scratch.sealed);
@@ -309,7 +327,8 @@ impl Shared {
 
 impl Scratch {
     fn compress(&mut self, level: i32, plain: &[u8]) -> Result<()> {
-        let failed = |source| RepoError::Local { doing: "compress", path: "a blob".to_owned(), source };
+        let failed =
+            |source| RepoError::Local { doing: "compress", path: "a blob".to_owned(), source };
         if self.compressor.as_ref().is_none_or(|(at, _)| *at != level) {
             self.compressor = Some((level, zstd::bulk::Compressor::new(level).map_err(failed)?));
         }
@@ -331,7 +350,8 @@ impl Totals {
     }
 
     fn read(&self) -> Written {
-        let read = |totals: &[AtomicU64; 2]| totals.each_ref().map(|total| total.load(Ordering::Relaxed));
+        let read =
+            |totals: &[AtomicU64; 2]| totals.each_ref().map(|total| total.load(Ordering::Relaxed));
         Written { blobs: read(&self.blobs), plain: read(&self.plain), stored: read(&self.stored) }
     }
 }
@@ -344,7 +364,12 @@ fn write_packs(shared: &Shared, todo: &Receiver<PackBuilder>) -> Result<()> {
     written.and(save_index(shared, &mut index))
 }
 
-fn write_each(shared: &Shared, todo: &Receiver<PackBuilder>, index: &mut IndexFile, since: &mut Instant) -> Result<()> {
+fn write_each(
+    shared: &Shared,
+    todo: &Receiver<PackBuilder>,
+    index: &mut IndexFile,
+    since: &mut Instant,
+) -> Result<()> {
     for pack in todo {
         let (bytes, blobs) = pack.finish(shared.repo.key())?;
         let id = Id::of(&bytes);

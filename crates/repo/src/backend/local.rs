@@ -44,7 +44,13 @@ impl LocalFolder {
         }
     }
 
-    fn error(&self, doing: &'static str, kind: FileKind, id: Id, source: io::Error) -> BackendError {
+    fn error(
+        &self,
+        doing: &'static str,
+        kind: FileKind,
+        id: Id,
+        source: io::Error,
+    ) -> BackendError {
         let location = self.location();
         match source.kind() {
             io::ErrorKind::NotFound => BackendError::NotFound { kind, id, location },
@@ -95,7 +101,9 @@ impl LocalFolder {
         };
         for entry in entries {
             let entry = entry.map_err(|e| self.folder_error("list", folder, e))?;
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
             match entry.metadata() {
                 Ok(meta) if meta.is_file() => found.push((id, meta.len())),
                 Ok(_) => {}
@@ -139,7 +147,11 @@ impl Backend for LocalFolder {
         match kind {
             FileKind::Config => match fs::metadata(self.root.join("config")) {
                 Ok(meta) => found.push((Id::default(), meta.len())),
-                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
                 Err(e) => return Err(self.error("look at", kind, Id::default(), e)),
             },
             FileKind::Pack => {

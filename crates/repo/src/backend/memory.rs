@@ -68,12 +68,23 @@ impl MemoryBackend {
     }
 
     /// Counts one change, or refuses it.
-    fn change(&self, doing: &'static str, kind: FileKind, id: Id, with: impl FnOnce(&mut State)) -> Result<()> {
+    fn change(
+        &self,
+        doing: &'static str,
+        kind: FileKind,
+        id: Id,
+        with: impl FnOnce(&mut State),
+    ) -> Result<()> {
         let mut state = self.0.lock();
         if let Trouble::FailAfter(left) = &mut state.trouble {
             let Some(less) = left.checked_sub(1) else {
                 let source = io::Error::from(io::ErrorKind::StorageFull);
-                return Err(BackendError::Io { doing, object: format!("{kind} {id}"), location: self.location(), source });
+                return Err(BackendError::Io {
+                    doing,
+                    object: format!("{kind} {id}"),
+                    location: self.location(),
+                    source,
+                });
             };
             *left = less;
         }
@@ -104,8 +115,13 @@ impl Backend for MemoryBackend {
 
     fn read_part(&self, kind: FileKind, id: Id, offset: u64, len: usize) -> Result<Vec<u8>> {
         let data = self.found(kind, id)?;
-        let part = usize::try_from(offset).ok().and_then(|from| data.get(from..from.checked_add(len)?));
-        part.map(<[u8]>::to_vec).ok_or_else(|| BackendError::Short { kind, id, location: self.location() })
+        let part =
+            usize::try_from(offset).ok().and_then(|from| data.get(from..from.checked_add(len)?));
+        part.map(<[u8]>::to_vec).ok_or_else(|| BackendError::Short {
+            kind,
+            id,
+            location: self.location(),
+        })
     }
 
     fn write(&self, kind: FileKind, id: Id, data: &[u8]) -> Result<()> {

@@ -48,7 +48,13 @@ impl IndexBuilder {
             self.packs.push(pack.id);
             for blob in &pack.blobs {
                 let plain = blob.uncompressed_length.unwrap_or(NOT_COMPRESSED);
-                let entry = Entry { id: blob.id.0, pack: number, offset: blob.offset, length: blob.length, plain };
+                let entry = Entry {
+                    id: blob.id.0,
+                    pack: number,
+                    offset: blob.offset,
+                    length: blob.length,
+                    plain,
+                };
                 match blob.kind {
                     BlobKind::Data => self.data.push(entry),
                     BlobKind::Tree => self.trees.push(entry),
@@ -99,7 +105,9 @@ impl Index {
     pub fn find_all(&self, kind: BlobKind, id: BlobId) -> impl Iterator<Item = Found> + '_ {
         let table = self.table(kind);
         let from = table.get(lower_bound(table, id.0)..).unwrap_or_default();
-        from.iter().take_while(move |entry| entry.id == id.0).map(move |entry| self.found(kind, entry))
+        from.iter()
+            .take_while(move |entry| entry.id == id.0)
+            .map(move |entry| self.found(kind, entry))
     }
 
     /// Every place of every blob of a kind, by id.
@@ -125,7 +133,13 @@ impl Index {
     fn found(&self, kind: BlobKind, entry: &Entry) -> Found {
         let pack = self.packs.get(entry.pack as usize).copied().unwrap_or_default();
         let plain = (entry.plain != NOT_COMPRESSED).then_some(entry.plain);
-        let blob = PackedBlob { id: BlobId(entry.id), kind, offset: entry.offset, length: entry.length, plain };
+        let blob = PackedBlob {
+            id: BlobId(entry.id),
+            kind,
+            offset: entry.offset,
+            length: entry.length,
+            plain,
+        };
         Found { pack, blob }
     }
 }
@@ -160,7 +174,13 @@ mod tests {
     use crate::index::{IndexedBlob, IndexedPack};
 
     fn blob(id: Id, offset: u32) -> IndexedBlob {
-        IndexedBlob { id: BlobId(id), kind: BlobKind::Data, offset, length: 40, uncompressed_length: Some(9) }
+        IndexedBlob {
+            id: BlobId(id),
+            kind: BlobKind::Data,
+            offset,
+            length: 40,
+            uncompressed_length: Some(9),
+        }
     }
 
     fn table_of(ids: &[Id]) -> Index {
@@ -194,10 +214,14 @@ mod tests {
     fn uneven_ids_are_found() {
         for fill in [0u8, 255] {
             let mut ids = vec![Id([fill; 32]); 1000];
-            ids.iter_mut().zip(0u16..).for_each(|(id, i)| id.0[30..].copy_from_slice(&i.to_be_bytes()));
+            ids.iter_mut()
+                .zip(0u16..)
+                .for_each(|(id, i)| id.0[30..].copy_from_slice(&i.to_be_bytes()));
             let index = table_of(&ids);
             assert!(ids.iter().all(|id| index.has(BlobKind::Data, BlobId(*id))));
-            assert!(!index.has(BlobKind::Data, BlobId(Id([fill; 32]))) || ids.contains(&Id([fill; 32])));
+            assert!(
+                !index.has(BlobKind::Data, BlobId(Id([fill; 32]))) || ids.contains(&Id([fill; 32]))
+            );
             assert!(!index.has(BlobKind::Data, BlobId(Id([7; 32]))));
         }
     }

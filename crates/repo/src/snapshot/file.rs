@@ -71,7 +71,9 @@ pub struct SnapshotFile {
 }
 
 /// `null` where a list or text is expected is an empty one.
-fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
@@ -249,7 +251,9 @@ mod tests {
 
     #[test]
     fn the_reference_text_comes_back() {
-        let text = format!(r#"{{"time":"2026-01-02T03:04:06Z","tree":"{TREE}","paths":["/a.txt"],"hostname":"h","username":"u"}}"#);
+        let text = format!(
+            r#"{{"time":"2026-01-02T03:04:06Z","tree":"{TREE}","paths":["/a.txt"],"hostname":"h","username":"u"}}"#
+        );
         assert_eq!(parse(&text).to_json(), text.as_bytes());
     }
 
@@ -263,10 +267,14 @@ mod tests {
 
     #[test]
     fn rustics_and_old_forms_are_read() {
-        let text = format!(r#"{{"time":"2026-01-02","tree":"{TREE}","paths":null,"tags":null,"delete":"Never","parents":[]}}"#);
+        let text = format!(
+            r#"{{"time":"2026-01-02","tree":"{TREE}","paths":null,"tags":null,"delete":"Never","parents":[]}}"#
+        );
         let snapshot = parse(&text);
         assert!(snapshot.must_keep(Timestamp::MAX) && snapshot.paths.is_empty());
-        let zoned = format!(r#"{{"time":"2026-01-02","tree":"{TREE}","delete":{{"After":"2026-06-01T00:00:00+02:00[Europe/Berlin]"}}}}"#);
+        let zoned = format!(
+            r#"{{"time":"2026-01-02","tree":"{TREE}","delete":{{"After":"2026-06-01T00:00:00+02:00[Europe/Berlin]"}}}}"#
+        );
         let snapshot = parse(&zoned);
         let then = "2026-05-31T22:00:00Z".parse().unwrap();
         assert!(snapshot.must_keep(then) && !snapshot.must_delete(then));

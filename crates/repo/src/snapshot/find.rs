@@ -63,12 +63,14 @@ pub fn find_snapshot(
     let none = || RepoError::NoSnapshot { wanted: request.to_string() };
     match request {
         SnapshotRequest::Latest(n) => {
-            let mut fitting: Vec<_> = snapshots.iter().filter(|snapshot| filter(snapshot)).collect();
+            let mut fitting: Vec<_> =
+                snapshots.iter().filter(|snapshot| filter(snapshot)).collect();
             fitting.sort_by_key(|snapshot| (snapshot.time, snapshot.id));
             fitting.into_iter().rev().nth(*n).cloned().ok_or_else(none)
         }
         SnapshotRequest::Id(start) => {
-            let fitting: Vec<_> = snapshots.iter().filter(|s| s.id.to_string().starts_with(start)).collect();
+            let fitting: Vec<_> =
+                snapshots.iter().filter(|s| s.id.to_string().starts_with(start)).collect();
             match fitting.as_slice() {
                 [one] => Ok((*one).clone()),
                 [] => Err(none()),
@@ -92,7 +94,11 @@ mod tests {
     }
 
     fn ask(text: &str) -> Result<u8> {
-        let all = [snapshot(0x11, "2026-01-02", "a"), snapshot(0x12, "2026-01-03", "b"), snapshot(0x21, "2026-01-01", "a")];
+        let all = [
+            snapshot(0x11, "2026-01-02", "a"),
+            snapshot(0x12, "2026-01-03", "b"),
+            snapshot(0x21, "2026-01-01", "a"),
+        ];
         let found = find_snapshot(&all, &text.parse().unwrap(), |s| s.hostname == "a")?;
         Ok(found.id.0.0[0])
     }
