@@ -42,6 +42,7 @@ impl LocalZone {
 
     /// Seconds that the zone's clock is ahead of UTC at the instant, in seconds since 1970.
     pub fn offset(&self, seconds: i64) -> i32 {
+        let seconds = within_rules(seconds);
         if let Some(offset) = find(&self.known.read(), seconds) {
             return offset;
         }
@@ -54,11 +55,9 @@ impl LocalZone {
         span.offset
     }
 
-    /// Asks the zone's rules. Instants beyond their range have the offset at the end of it.
+    /// Asks the zone's rules.
     fn span(&self, seconds: i64) -> Span {
-        let bounds = (Timestamp::MIN, Timestamp::MAX);
-        let instant = seconds.clamp(bounds.0.as_second(), bounds.1.as_second());
-        let time = Timestamp::from_second(instant).unwrap_or_default();
+        let time = Timestamp::from_second(seconds).unwrap_or_default();
         let after = time.checked_add(jiff::SignedDuration::from_nanos(1)).unwrap_or(time);
         let change = |next: Option<jiff::tz::TimeZoneTransition<'_>>, or: i64| {
             next.map_or(or, |change| change.timestamp().as_second())
@@ -69,6 +68,16 @@ impl LocalZone {
             offset: self.zone.to_offset(time).seconds(),
         }
     }
+}
+
+/// An instant with the same offset that the rules know of. After the year 9999 dates and days of the week repeat every 400 years;
+/// before all years nothing changes.
+fn within_rules(seconds: i64) -> i64 {
+    const CYCLE: i64 = 146_097 * 86_400;
+    let last = Timestamp::MAX.as_second();
+    let beyond = seconds.saturating_sub(last).max(0);
+    let cycles = beyond / CYCLE + i64::from(beyond % CYCLE != 0);
+    (seconds - cycles * CYCLE).max(Timestamp::MIN.as_second())
 }
 
 fn find(known: &[Span], seconds: i64) -> Option<i32> {
@@ -109,6 +118,13 @@ mod tests {
             assert_eq!(local.time(change, 0).to_string(), "2026-03-29T03:00:00+02:00");
         }
         assert_eq!(local.known.read().len(), 2);
+    }
+
+    #[test]
+    fn rules_go_on_for_ever() {
+        let local = LocalZone::new(TimeZone::get("Europe/Berlin").unwrap());
+        assert_eq!(local.time(300_000_000_000, 0).to_string(), "9999-08-15T07:20:00+02:00");
+        assert_eq!(local.offset(300_015_000_000), 3600);
     }
 
     #[test]

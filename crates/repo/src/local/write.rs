@@ -66,6 +66,9 @@ impl LocalWriter {
     }
 
     /// Sets the metadata of an entry. Fails when it cannot be opened or is of another type than the node.
+    ///
+    /// Where the restore still holds the file or directory that it made, [`apply_open`](Self::apply_open) is better: a name may be
+    /// given to another file of the same type meanwhile.
     pub fn apply(
         &self,
         dir: BorrowedFd<'_>,

@@ -33,6 +33,8 @@ pub(super) struct NodeReader<'t> {
     user: Option<Arc<str>>,
     group: Option<Arc<str>>,
     time: (&'t str, GoTime),
+    /// Members of this node with unknown keys, as text.
+    unknown: String,
     /// Space for texts with escapes.
     space: String,
 }
@@ -47,6 +49,7 @@ impl<'t> NodeReader<'t> {
             user: None,
             group: None,
             time: ("", GoTime::ZERO),
+            unknown: String::new(),
             space: String::new(),
         }
     }
@@ -56,6 +59,7 @@ impl<'t> NodeReader<'t> {
         let mut node = Node { kind: NodeKind::Other("".into()), ..Node::default() };
         let mut raw_target = false;
         self.field = OUTSIDE;
+        self.unknown.clear();
         cursor.expect(b'{', "expected a node")?;
         if !cursor.eat(b'}') {
             loop {
@@ -66,6 +70,9 @@ impl<'t> NodeReader<'t> {
             }
         }
         self.field = OUTSIDE;
+        if !self.unknown.is_empty() {
+            node.unknown = Some(self.unknown.as_str().into());
+        }
         Ok(node)
     }
 
@@ -81,7 +88,8 @@ impl<'t> NodeReader<'t> {
         let Some((name, field)) = self.keys.find(key.text(&mut self.space)) else {
             self.field = "(unknown)";
             cursor.skip_value()?;
-            keep_member(node, cursor.since(start));
+            let comma = if self.unknown.is_empty() { "" } else { "," };
+            self.unknown.extend([comma, cursor.since(start)]);
             return Ok(());
         };
         self.field = name;
@@ -187,14 +195,6 @@ impl<'t> NodeReader<'t> {
             }
         })
     }
-}
-
-/// Appends `"key":value` to the members with unknown keys.
-fn keep_member(node: &mut Node, member: &str) {
-    node.unknown = Some(match node.unknown.take() {
-        None => member.into(),
-        Some(before) => format!("{before},{member}").into(),
-    });
 }
 
 /// A number that fits 32 bits.
