@@ -1,0 +1,77 @@
+//! The chunks of whatever can be read, one after the other in one buffer.
+//!
+//! Bytes are read straight to where chunks are lent from. Only the beginning of a chunk that meets the buffer's end is moved to
+//! the front.
+
+use std::io::{self, ErrorKind, Read};
+
+use super::{Cutter, Limits};
+
+/// The most bytes asked of a reader at once.
+const PIECE: usize = 1 << 20;
+
+/// Reads and cuts. Holds one buffer of 9 MiB, of which memory is used as far as data has reached; [`restart`](Chunks::restart)
+/// keeps it for the next file.
+#[derive(Debug)]
+pub struct Chunks<R> {
+    cutter: Cutter,
+    reader: R,
+    buffer: Vec<u8>,
+    /// Where the next chunk starts.
+    start: usize,
+    /// Where read bytes end.
+    end: usize,
+    /// The reader has told that nothing more comes.
+    ended: bool,
+}
+
+impl<R: Read> Chunks<R> {
+    /// The chunks of all that `reader` gives.
+    pub fn new(cutter: Cutter, reader: R) -> Self {
+        let Limits { max, .. } = cutter.0.limits;
+        Self { cutter, reader, buffer: vec![0; max + PIECE], start: 0, end: 0, ended: false }
+    }
+
+    /// Begins anew with another reader and drops what is left of this one.
+    pub fn restart<S: Read>(self, reader: S) -> Chunks<S> {
+        Chunks { cutter: self.cutter, reader, buffer: self.buffer, start: 0, end: 0, ended: false }
+    }
+
+    /// The next chunk; none at the end. Its bytes are valid until the next call. Nothing read makes no chunk.
+    ///
+    /// # Errors
+    /// What the reader says; interruptions are tried again. Nothing is lost: a later call goes on where the reader does.
+    pub fn next_chunk(&mut self) -> io::Result<Option<&[u8]>> {
+        let mut searched = 0;
+        let length = loop {
+            let ready = self.buffer.get(self.start..self.end).unwrap_or_default();
+            if let Some(length) = self.cutter.cut_beyond(ready, searched, self.ended) {
+                break length;
+            }
+            searched = ready.len();
+            self.read()?;
+        };
+        let chunk = self.start..self.start + length;
+        self.start = chunk.end;
+        Ok(self.buffer.get(chunk).filter(|chunk| !chunk.is_empty()))
+    }
+
+    /// Reads once, behind what is there. There is room, since an unfinished chunk is shorter than the longest one.
+    fn read(&mut self) -> io::Result<()> {
+        if self.buffer.len() - self.end < PIECE {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let until = self.buffer.len().min(self.end + PIECE);
+        let room = self.buffer.get_mut(self.end..until).unwrap_or_default();
+        let count = loop {
+            match self.reader.read(room) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => break other?.min(room.len()),
+            }
+        };
+        self.end += count;
+        self.ended = count == 0;
+        Ok(())
+    }
+}
