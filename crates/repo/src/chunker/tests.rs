@@ -281,14 +281,15 @@ fn place(rolling: &rolling::Rolling, data: &mut [u8], n: usize, hash: u64) {
 #[test]
 fn sixteen_zeros_are_no_cut_and_do_not_hide_one() {
     let rolling = rolling::Rolling::new(polynomial(), CUT_BITS);
+    let searches = means().into_iter().map(|means| Search::with(polynomial(), CUT_BITS, means));
+    let searches: Vec<Search> = searches.collect();
     for n in 64..400 {
         let mut data = noise(n as u64, 2000);
         let almost = [(n, 1 << 16), (n + 9, 1 << 19), (n + 80, 3 << 17), (n + 100, 15 << 16)];
         for (n, hash) in almost.into_iter().chain([(n + 109, 1 << 20)]) {
             place(&rolling, &mut data, n, hash);
         }
-        for means in means() {
-            let search = Search::with(polynomial(), CUT_BITS, means);
+        for (means, search) in means().iter().zip(&searches) {
             assert_eq!(search.first(&data, 64, data.len() + 1), Some(n + 109), "{means:?}");
             assert_eq!(search.first(&data, 64, n + 109), None, "{means:?}");
         }
@@ -300,7 +301,9 @@ fn a_cut_is_found_wherever_it_is() {
     let rolling = rolling::Rolling::new(polynomial(), CUT_BITS);
     let (clean, limits) = (noise(5, 40_000), Limits { min: 64, max: 40_000 });
     assert!((64..=clean.len()).all(|n| !rolling.cuts_at(&clean, n)));
-    for placed in (64..1500).chain(32_820..32_850) {
+    let cutters = means().into_iter().map(|means| cutter(polynomial(), limits, CUT_BITS, means));
+    let cutters: Vec<Cutter> = cutters.collect();
+    for placed in (64..2500).chain(32_820..32_850) {
         let mut data = clean[..placed + 700].to_vec();
         place(&rolling, &mut data, placed, 0);
         // The 8 bytes that make this cut may by chance make others, in the windows that hold some of them.
@@ -308,8 +311,7 @@ fn a_cut_is_found_wherever_it_is() {
         let cuts: Vec<usize> = touched.filter(|n| rolling.cuts_at(&data, *n)).collect();
         let n = cuts[0];
         assert!(n <= placed && placed - n < 8);
-        for means in means() {
-            let cutter = cutter(polynomial(), limits, CUT_BITS, means);
+        for (means, cutter) in means().iter().zip(&cutters) {
             assert_eq!(cutter.cut(&data, false), Some(n), "{means:?}");
             assert_eq!(cutter.cut(&data[..n], false), Some(n), "{means:?}");
             assert_eq!(cutter.cut(&data[..n - 1], false), None, "{means:?}");
