@@ -69,6 +69,11 @@ pub fn user_name() -> String {
     found.or_else(|| named("USER")).unwrap_or(uid)
 }
 
+/// The name of this machine, for the metadata of snapshots.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// A path that means the same to the server.
 pub fn to_server(path: &Path) -> CliResult<PathBuf> {
     std::path::absolute(path).map_err(|error| {

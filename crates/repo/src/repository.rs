@@ -108,6 +108,11 @@ impl Repository {
         &self.key
     }
 
+    /// The master key as JSON: whoever has it can read everything.
+    pub fn master_key_json(&self) -> String {
+        self.key.to_json()
+    }
+
     /// Adds a key for another password.
     pub fn add_key(&self, password: &[u8], actor: &Actor, now: Timestamp) -> Result<KeyId> {
         write_key(self.backend(), &self.key, password, actor, now)

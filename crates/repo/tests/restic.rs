@@ -99,7 +99,7 @@ fn restic_checks_and_restores_what_we_save() {
             .unwrap();
         assert!(same.success());
         // Nothing is read or stored anew when nothing changed.
-        let again = save(&repo, &source, &[first.clone()]);
+        let again = save(&repo, &source, std::slice::from_ref(&first));
         assert_eq!(tree_of(&repo, &again, &source), tree_of(&repo, &first, &source));
         let summary = again.summary.unwrap();
         assert_eq!(

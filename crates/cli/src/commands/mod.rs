@@ -1,11 +1,13 @@
 //! The commands: what the command line looks like, and which file does the work.
 
+mod backup;
 mod completions;
 mod demo;
 mod down;
 mod fs;
 mod fsck;
 mod man;
+mod repo;
 mod scrub;
 mod snapshot;
 mod status;
@@ -56,6 +58,11 @@ enum Command {
     Fsck(fsck::Args),
     /// Read all data and verify all checksums
     Scrub(scrub::Args),
+    /// Make a repository for backups, and look after it
+    #[command(subcommand)]
+    Repo(repo::Command),
+    /// Save local files into a repository
+    Backup(Box<backup::Args>),
     /// Play the main job on a temporary store, with real files
     Demo,
     /// Print a completion script for a shell
@@ -77,6 +84,8 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Sync(args) => sync::run(global, args).map(done),
         Command::Fsck(args) => fsck::run(global, &args),
         Command::Scrub(args) => scrub::run(global, &args),
+        Command::Repo(command) => repo::run(global, command).map(done),
+        Command::Backup(args) => backup::run(global, &args),
         Command::Demo => demo::run(global).map(done),
         Command::Completions(args) => completions::run(global, &args).map(done),
         Command::Man(args) => man::run(global, &args).map(done),

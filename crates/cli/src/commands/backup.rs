@@ -1,0 +1,342 @@
+//! `tintype backup PATH...`: local files into a repository.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{Timestamp, tz::TimeZone};
+use tintype_model::{ByteSize, Tags};
+use tintype_repo::{
+    BackupOptions, BackupProgress, BlobOptions, DeleteOption, Excludes, Level, LockMode, Marker,
+    Moment, Repository, SnapshotFile, SnapshotRequest, absolute_paths, backup, find_snapshot,
+};
+
+use super::repo::{INCOMPLETE, Place, actor};
+use crate::error::{CliError, CliResult};
+use crate::options::{DeleteOptions, Global, time};
+use crate::output::{self, printable};
+
+/// Options of `backup`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Files and folders to save
+    #[arg(required_unless_present_any = ["files_from"])]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// Read paths to save from a file, one in a line (`-`: standard input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+    /// Tags, as `a,b`; may be repeated
+    #[arg(long = "tag", value_name = "A,B")]
+    tags: Vec<Tags>,
+    /// A name for the series of snapshots that this one is part of
+    #[arg(long, default_value = "")]
+    label: String,
+    /// What there is to say about it
+    #[arg(long)]
+    description: Option<String>,
+    #[command(flatten)]
+    delete: DeleteOptions,
+    /// The name of the machine, if not this one's
+    #[arg(long)]
+    host: Option<String>,
+    /// The time of the snapshot, if not now
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// An earlier snapshot whose unchanged files are not read again; may be repeated (default: the latest of these paths and this machine)
+    #[arg(long = "parent", value_name = "ID")]
+    parents: Vec<SnapshotRequest>,
+    /// Read all files, whatever earlier snapshots say
+    #[arg(short, long, conflicts_with = "parents")]
+    force: bool,
+    /// The time of change of an inode does not tell that a file has changed
+    #[arg(long)]
+    ignore_ctime: bool,
+    /// The number of an inode does not tell that a file has changed
+    #[arg(long)]
+    ignore_inode: bool,
+    /// Leave out what fits this pattern; may be repeated
+    #[arg(short, long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// As --exclude, whatever the case of letters
+    #[arg(long, value_name = "PATTERN")]
+    iexclude: Vec<String>,
+    /// Read patterns from a file, one in a line
+    #[arg(long, value_name = "FILE")]
+    exclude_file: Vec<PathBuf>,
+    /// Leave out folders that hold this file (`NAME` or `NAME:HOW IT BEGINS`)
+    #[arg(long, value_name = "NAME")]
+    exclude_if_present: Vec<String>,
+    /// Leave out folders that are tagged as caches (CACHEDIR.TAG)
+    #[arg(long)]
+    exclude_caches: bool,
+    /// Leave out files that are larger
+    #[arg(long, value_name = "SIZE")]
+    exclude_larger_than: Option<ByteSize>,
+    /// Stay on the filesystems of the given paths
+    #[arg(short = 'x', long)]
+    one_file_system: bool,
+    /// Save the times of last access too
+    #[arg(long)]
+    with_atime: bool,
+    /// off, fastest, auto, better, max, or a zstd level
+    #[arg(long, default_value = "auto", env = "RESTIC_COMPRESSION", value_name = "LEVEL")]
+    compression: Level,
+    /// Do not open and compare what was sealed before it is written
+    #[arg(long)]
+    no_extra_verify: bool,
+    /// Write no snapshot when nothing has changed since the parent
+    #[arg(long)]
+    skip_if_unchanged: bool,
+    /// Say nothing but failures
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Saves, then prints what was done. Status 3: something could not be read.
+pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
+    let mut snapshot = describe(args)?;
+    let options = options(args)?;
+    snapshot.paths = absolute_paths(&options.folder, &options.paths);
+    snapshot.excludes = options.excludes.texts();
+    let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
+    // Snapshots before the index: the index then knows all that they need.
+    let parents = parents(&repo, args, &snapshot)?;
+    let index = Arc::new(repo.index()?);
+    let progress = Arc::new(BackupProgress::default());
+    let clock = Instant::now();
+    let shown = Shown::start(global, args, &progress);
+    let saved = backup(&repo, index, &parents, &options, &progress);
+    shown.end();
+    let saved = saved?;
+    snapshot.tree = saved.tree;
+    snapshot.set_parents(parents.iter().map(|parent| parent.id).collect());
+    snapshot.summary = Some(saved.summary);
+    if let Some(summary) = &mut snapshot.summary {
+        summary.command = std::env::args().collect::<Vec<_>>().join(" ");
+        summary.total_duration = clock.elapsed().as_secs_f64();
+    }
+    let unchanged =
+        args.skip_if_unchanged && parents.iter().any(|parent| parent.tree == saved.tree);
+    if !unchanged {
+        lock.check()?;
+        repo.save_snapshot(&mut snapshot)?;
+    }
+    tell(global, args, &snapshot, unchanged, &progress)?;
+    Ok(if progress.failed() > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+}
+
+/// What the snapshot says about itself.
+fn describe(args: &Args) -> CliResult<SnapshotFile> {
+    use tintype_app::types::DeleteWish;
+    let (actor, now) = (actor(), Timestamp::now());
+    let instant = args.time.as_deref().map_or(Ok(now), |text| time("--time", text))?;
+    let local = |instant| Moment::in_zone(instant, &TimeZone::system());
+    let mut snapshot = SnapshotFile::new(local(instant), Default::default());
+    snapshot.hostname = args.host.clone().unwrap_or(actor.hostname);
+    snapshot.username = actor.username;
+    snapshot.uid = rustix::process::getuid().as_raw();
+    snapshot.gid = rustix::process::getgid().as_raw();
+    snapshot.tags = Tags::union(&args.tags).into();
+    snapshot.label.clone_from(&args.label);
+    snapshot.description.clone_from(&args.description);
+    snapshot.delete = match args.delete.wish()? {
+        None => DeleteOption::NotSet,
+        Some(DeleteWish::Never) => DeleteOption::Never,
+        Some(DeleteWish::After(time)) => DeleteOption::After(local(time)),
+        Some(DeleteWish::AfterSpan(span)) => DeleteOption::After(local(span.after(now))),
+    };
+    snapshot.program_version = format!("tintype {}", env!("CARGO_PKG_VERSION"));
+    Ok(snapshot)
+}
+
+fn options(args: &Args) -> CliResult<BackupOptions> {
+    let folder = std::env::current_dir().map_err(|e| {
+        CliError::failure(format!("current folder: {e}"), "Change to a folder that exists.")
+    })?;
+    let mut paths = args.paths.clone();
+    for file in &args.files_from {
+        paths.extend(
+            text_of(file)?.lines().filter(|line| !line.trim().is_empty()).map(PathBuf::from),
+        );
+    }
+    if let Some(missing) = paths.iter().find(|path| path.symlink_metadata().is_err()) {
+        return Err(CliError::usage(
+            format!(
+                "{}: cannot be saved: there is no such file or folder, or you may not look",
+                missing.display()
+            ),
+            "Check the path.",
+        ));
+    }
+    let mut exact = args.exclude.clone();
+    for file in &args.exclude_file {
+        exact.extend(Excludes::lines(&text_of(file)?).map(str::to_owned));
+    }
+    let excludes = Excludes::new(
+        exact.iter().map(String::as_str),
+        args.iexclude.iter().map(String::as_str),
+    )
+    .map_err(|e| CliError::usage(format!("--exclude: {e}"), "See `tintype backup --help`."))?;
+    let mut options = BackupOptions {
+        paths,
+        folder,
+        excludes,
+        if_present: args.exclude_if_present.iter().map(|text| marker(text)).collect(),
+        caches: args.exclude_caches,
+        larger_than: args.exclude_larger_than.map(|size| size.0),
+        one_file_system: args.one_file_system,
+        blobs: BlobOptions { level: args.compression, verify: !args.no_extra_verify },
+        ..BackupOptions::default()
+    };
+    options.ignore.ctime = args.ignore_ctime;
+    options.ignore.inode = args.ignore_inode;
+    options.read.with_atime = args.with_atime;
+    Ok(options)
+}
+
+fn marker(text: &str) -> Marker {
+    let (name, header) = text.split_once(':').unwrap_or((text, ""));
+    Marker { name: name.into(), header: header.as_bytes().to_vec() }
+}
+
+fn text_of(file: &PathBuf) -> CliResult<String> {
+    let read = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    read.map_err(|e| {
+        CliError::failure(format!("{}: {e}", file.display()), "Name a text file that you can read.")
+    })
+}
+
+/// The snapshots whose unchanged files are not read again.
+fn parents(repo: &Repository, args: &Args, new: &SnapshotFile) -> CliResult<Vec<SnapshotFile>> {
+    if args.force {
+        return Ok(vec![]);
+    }
+    let all = repo.snapshots()?;
+    let sorted = |paths: &[String]| {
+        let mut paths = paths.to_vec();
+        paths.sort_unstable();
+        paths
+    };
+    let wanted = sorted(&new.paths);
+    let similar = |old: &SnapshotFile| {
+        old.hostname == new.hostname && sorted(&old.paths) == wanted && old.time <= new.time
+    };
+    if args.parents.is_empty() {
+        return Ok(find_snapshot(&all, &SnapshotRequest::Latest(0), similar).into_iter().collect());
+    }
+    args.parents.iter().map(|request| Ok(find_snapshot(&all, request, similar)?)).collect()
+}
+
+/// Shows how far it is, until it is told to end. Failures are always told, on standard error.
+struct Shown {
+    stop: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Shown {
+    fn start(global: &Global, args: &Args, progress: &Arc<BackupProgress>) -> Self {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let progress = Arc::clone(progress);
+        let (json, quiet) = (global.json, args.quiet);
+        let terminal = std::io::stderr().is_terminal() && !json && !quiet;
+        let pause = if terminal { Duration::from_millis(200) } else { Duration::from_secs(2) };
+        let thread = std::thread::spawn(move || {
+            let since = Instant::now();
+            loop {
+                let ended =
+                    stopped.recv_timeout(pause) != Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+                if terminal {
+                    drop(std::io::stderr().write_all(b"\r\x1b[K"));
+                }
+                tell_failures(&progress, json);
+                if ended {
+                    return;
+                }
+                if !quiet {
+                    show_progress(&progress, since, json, terminal);
+                }
+            }
+        });
+        Self { stop: Some(stop), thread: Some(thread) }
+    }
+
+    fn end(mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn tell_failures(progress: &BackupProgress, json: bool) {
+    for failure in progress.take_failures() {
+        let path = failure.path.to_string_lossy();
+        let line = if json {
+            serde_json::json!({ "event": "failure", "path": path, "detail": failure.detail })
+                .to_string()
+        } else {
+            format!("tintype: {}: not saved: {}", printable(&path), failure.detail)
+        };
+        drop(writeln!(std::io::stderr(), "{line}"));
+    }
+}
+
+fn show_progress(progress: &BackupProgress, since: Instant, json: bool, terminal: bool) {
+    let (files, bytes, read) = (progress.files(), progress.bytes(), progress.bytes_read());
+    let rate = read as f64 / since.elapsed().as_secs_f64().max(0.001);
+    let line = if json {
+        serde_json::json!({ "event": "progress", "files": files, "bytes": bytes, "bytes_read": read, "seconds": since.elapsed().as_secs_f64() }).to_string()
+    } else {
+        format!("{files} files, {}, reading {}/s", ByteSize(bytes), ByteSize(rate as u64))
+    };
+    let end = if terminal { "" } else { "\n" };
+    drop(write!(std::io::stderr(), "{line}{end}"));
+}
+
+fn tell(
+    global: &Global,
+    args: &Args,
+    snapshot: &SnapshotFile,
+    unchanged: bool,
+    progress: &BackupProgress,
+) -> CliResult<()> {
+    let summary = snapshot.summary.clone().unwrap_or_default();
+    if global.json {
+        let id = (!unchanged).then_some(snapshot.id);
+        return output::json(&serde_json::json!({
+            "event": "summary", "snapshot_id": id, "tree": snapshot.tree, "failures": progress.failed(), "summary": summary
+        }));
+    }
+    if args.quiet {
+        return Ok(());
+    }
+    output::line(&format!(
+        "{} files ({} new, {} changed, {} unmodified), {}; added {} ({} stored) in {:.1} s",
+        summary.total_files_processed,
+        summary.files_new,
+        summary.files_changed,
+        summary.files_unmodified,
+        ByteSize(summary.total_bytes_processed),
+        ByteSize(summary.data_added),
+        ByteSize(summary.data_added_packed),
+        summary.total_duration
+    ))?;
+    if progress.failed() > 0 {
+        output::line(&format!(
+            "{} files or folders could not be read and are missing",
+            progress.failed()
+        ))?;
+    }
+    match unchanged {
+        true => output::line("nothing has changed: no snapshot was made"),
+        false => output::line(&format!("saved snapshot {}", snapshot.id.0.short())),
+    }
+}

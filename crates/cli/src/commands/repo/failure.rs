@@ -1,0 +1,60 @@
+//! What failures of a repository mean on the command line: restic's exit statuses, and what to do.
+
+use tintype_repo::{BackendError, RepoError};
+
+use crate::error::CliError;
+
+/// Some of the sources could not be read; the snapshot was saved without them.
+pub const INCOMPLETE: u8 = 3;
+const NO_REPOSITORY: u8 = 10;
+const LOCKED: u8 = 11;
+const WRONG_PASSWORD: u8 = 12;
+const STOPPED: u8 = 130;
+
+impl From<RepoError> for CliError {
+    fn from(error: RepoError) -> Self {
+        let (status, remedy) = advice(&error);
+        let message = match (&error, std::error::Error::source(&error)) {
+            (RepoError::Tree { .. }, Some(source)) => format!("{error}: {source}"),
+            _ => error.to_string(),
+        };
+        Self { status, ..Self::failure(message, remedy) }
+    }
+}
+
+fn advice(error: &RepoError) -> (u8, &'static str) {
+    match error {
+        RepoError::NoRepository { .. } => {
+            (NO_REPOSITORY, "Make one with `tintype repo init`, or check the place.")
+        }
+        RepoError::Exists { .. } => (1, "Use it as it is, or name another place."),
+        RepoError::WrongPassword { .. } => {
+            (WRONG_PASSWORD, "Check the password and which variable or file it comes from.")
+        }
+        RepoError::Version { .. } => {
+            (1, "Use a newer tintype, or the program that made the repository.")
+        }
+        RepoError::Damaged { .. }
+        | RepoError::DamagedBlob { .. }
+        | RepoError::MissingBlob { .. }
+        | RepoError::Tree { .. } => {
+            (1, "Run `tintype check --read-data` to see all that is damaged.")
+        }
+        RepoError::Locked { .. } => {
+            (LOCKED, "Wait (--retry-lock SECONDS). If its process is gone: `tintype repo unlock`.")
+        }
+        RepoError::LockLost { .. } => {
+            (LOCKED, "Run the command again: what was stored is found again.")
+        }
+        RepoError::NoSnapshot { .. } => (1, "See `tintype snapshot list --repo`."),
+        RepoError::Ambiguous { .. } => (1, "Give more digits."),
+        RepoError::Stopped => (STOPPED, "What was stored so far is found by the next run."),
+        RepoError::Backend(BackendError::Io { .. }) => {
+            (1, "Check the place: room, rights, connection.")
+        }
+        RepoError::Local { .. } => {
+            (1, "Check that the file or folder is there and that you may use it.")
+        }
+        _ => (1, ""),
+    }
+}

@@ -1,0 +1,178 @@
+//! Which repository, and what opens it: options, environment, prompt.
+//!
+//! Looked for in this order: option, our variable, restic's variable. A password can also come from a file, a command, or the terminal.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tintype_repo::{Actor, Backend, LocalFolder, Lock, LockMode, RepoError, Repository};
+
+use crate::error::{CliError, CliResult};
+use crate::paths;
+
+/// Options of every command that works on a repository.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Place {
+    /// The repository: a folder (default: TINTYPE_REPOSITORY, RESTIC_REPOSITORY)
+    #[arg(short, long, value_name = "PLACE")]
+    pub repo: Option<String>,
+    /// File whose first line is the password (default: TINTYPE_PASSWORD_FILE, RESTIC_PASSWORD_FILE)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password_command", "password"])]
+    password_file: Option<PathBuf>,
+    /// Command that prints the password (default: TINTYPE_PASSWORD_COMMAND, RESTIC_PASSWORD_COMMAND)
+    #[arg(long, value_name = "COMMAND", conflicts_with = "password")]
+    password_command: Option<String>,
+    /// The password itself: others on this machine can see it; TINTYPE_PASSWORD or RESTIC_PASSWORD is safer
+    #[arg(long)]
+    password: Option<String>,
+    /// Wait this long for other programs that hold the repository's lock, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    retry_lock: u64,
+}
+
+fn variable(name: &str) -> Option<String> {
+    ["TINTYPE", "RESTIC"].iter().find_map(|who| std::env::var(format!("{who}_{name}")).ok())
+}
+
+/// Who acts: for key files, locks and snapshots.
+pub fn actor() -> Actor {
+    Actor { username: paths::user_name(), hostname: paths::host_name() }
+}
+
+impl Place {
+    /// Was a repository named by an option? Then the verbs that volumes have too are meant for it.
+    pub fn is_named(&self) -> bool {
+        self.repo.is_some()
+    }
+
+    /// The place, not opened.
+    pub fn backend(&self) -> CliResult<Arc<dyn Backend>> {
+        let text = self.repo.clone().or_else(|| variable("REPOSITORY")).ok_or_else(|| {
+            CliError::usage(
+                "no repository is named",
+                "Name it with --repo, or in TINTYPE_REPOSITORY.",
+            )
+        })?;
+        let folder = text.strip_prefix("local:").unwrap_or(&text);
+        if let Some((kind, _)) = folder.split_once(':').filter(|(kind, _)| is_kind(kind)) {
+            return Err(CliError::usage(
+                format!("repository {text}: places of the kind `{kind}` are not supported yet"),
+                "Use a local folder. A folder with a colon in its name is written local:PATH.",
+            ));
+        }
+        Ok(Arc::new(LocalFolder::new(folder)))
+    }
+
+    /// The open repository.
+    pub fn open(&self) -> CliResult<Repository> {
+        let backend = self.backend()?;
+        // Without a repository there is no reason to ask for a password.
+        if backend.list(tintype_repo::FileKind::Config).map_err(RepoError::from)?.is_empty() {
+            return Err(RepoError::NoRepository { location: backend.location() }.into());
+        }
+        Ok(Repository::open(backend, self.password(false)?.as_bytes())?)
+    }
+
+    /// The open repository with a lock that is held while it lives.
+    pub fn open_locked(&self, mode: LockMode) -> CliResult<(Repository, Lock)> {
+        let repo = self.open()?;
+        let lock = Lock::take(&repo, mode, &actor(), Duration::from_secs(self.retry_lock))?;
+        Ok((repo, lock))
+    }
+
+    /// The password; `new`: for a repository or key to be made, typed twice.
+    pub fn password(&self, new: bool) -> CliResult<String> {
+        if let Some(password) = &self.password {
+            return Ok(password.clone());
+        }
+        if let Some(file) = &self.password_file {
+            return from_file(file);
+        }
+        if let Some(command) = &self.password_command {
+            return from_command(command);
+        }
+        if let Some(password) = variable("PASSWORD") {
+            return Ok(password);
+        }
+        if let Some(file) = variable("PASSWORD_FILE") {
+            return from_file(&PathBuf::from(file));
+        }
+        match variable("PASSWORD_COMMAND") {
+            Some(command) => from_command(&command),
+            None => from_terminal(new),
+        }
+    }
+}
+
+/// The first word of a place that is not a folder.
+fn is_kind(word: &str) -> bool {
+    ["rest", "s3", "sftp", "azure", "gs", "b2", "webdav", "swift", "rclone", "opendal", "memory"]
+        .contains(&word)
+}
+
+/// Reads a password for another key, from a file or the terminal.
+pub fn new_password(file: Option<&PathBuf>) -> CliResult<String> {
+    file.map_or_else(|| from_terminal(true), |file| from_file(file))
+}
+
+fn from_file(file: &PathBuf) -> CliResult<String> {
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        CliError::failure(
+            format!("password file {}: {e}", file.display()),
+            "Name a file that you can read.",
+        )
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn from_command(command: &str) -> CliResult<String> {
+    let failed = |why: String| {
+        CliError::failure(
+            format!("password command `{command}`: {why}"),
+            "Try the command by itself.",
+        )
+    };
+    let output =
+        Command::new("sh").args(["-c", command]).output().map_err(|e| failed(e.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    let text = String::from_utf8(output.stdout).map_err(|e| failed(e.to_string()))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn from_terminal(new: bool) -> CliResult<String> {
+    if !std::io::stdin().is_terminal() {
+        return Err(CliError::usage(
+            "no password is given and there is no terminal to ask on",
+            "Set TINTYPE_PASSWORD, or use --password-file or --password-command.",
+        ));
+    }
+    let first = hidden("password: ")?;
+    if new && hidden("again: ")? != first {
+        return Err(CliError::usage("the two passwords differ", "Try again."));
+    }
+    Ok(first)
+}
+
+/// Asks on the terminal without showing what is typed.
+fn hidden(prompt: &str) -> CliResult<String> {
+    let failed =
+        |e: std::io::Error| CliError::failure(format!("terminal: {e}"), "Use --password-file.");
+    let input = std::io::stdin();
+    let before = rustix::termios::tcgetattr(&input).map_err(|e| failed(e.into()))?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(rustix::termios::LocalModes::ECHO);
+    let now = rustix::termios::OptionalActions::Now;
+    std::io::stderr().write_all(prompt.as_bytes()).map_err(failed)?;
+    rustix::termios::tcsetattr(&input, now, &silent).map_err(|e| failed(e.into()))?;
+    let mut text = String::new();
+    let read = input.lock().read_line(&mut text);
+    rustix::termios::tcsetattr(&input, now, &before).map_err(|e| failed(e.into()))?;
+    std::io::stderr().write_all(b"\n").map_err(failed)?;
+    read.map_err(failed)?;
+    Ok(text.trim_end_matches('\n').to_owned())
+}
