@@ -11,6 +11,7 @@ mod files;
 mod parent;
 mod roots;
 mod state;
+mod stream;
 mod walk;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 
 pub use state::{BackupFailure, BackupProgress};
+pub use stream::{StreamFile, backup_stream};
 
 use crate::chunker::Cutter;
 use crate::error::{RepoError, Result};

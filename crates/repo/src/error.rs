@@ -88,6 +88,12 @@ pub enum RepoError {
         /// What was asked for.
         wanted: String,
     },
+    /// A snapshot has no entry at this path.
+    #[error("{path}: there is no such entry in the snapshot")]
+    NoPath {
+        /// What was asked for.
+        path: String,
+    },
     /// More than one id begins so.
     #[error("{wanted} is not unique: {count} ids begin with it")]
     Ambiguous {

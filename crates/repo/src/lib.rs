@@ -20,6 +20,7 @@ mod json;
 mod keyfile;
 mod local;
 mod lock;
+mod lookup;
 mod moment;
 mod pack;
 mod repository;
@@ -29,8 +30,7 @@ mod writer;
 
 pub use backend::{Backend, BackendError, FileKind, LocalFolder, MemoryBackend, Trouble};
 pub use backup::{
-    BackupFailure, BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, absolute_paths,
-    backup,
+    BackupFailure, BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, StreamFile, absolute_paths, backup, backup_stream,
 };
 pub use chunker::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunks, Cutter, NotAPolynomial, Polynomial};
 pub use compress::Level;
@@ -48,6 +48,7 @@ pub use local::{
     create_hard_link, create_special, create_symlink, open_dir,
 };
 pub use lock::{Lock, LockFile, LockMode, read_locks, remove_locks};
+pub use lookup::{Place, look_up, read_tree, walk};
 pub use moment::{Moment, NotAMoment};
 pub use pack::{BlobKind, PackedBlob};
 pub use repository::{Actor, Repository};

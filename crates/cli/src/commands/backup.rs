@@ -2,15 +2,16 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, tz::TimeZone};
 use tintype_model::{ByteSize, Tags};
 use tintype_repo::{
-    BackupOptions, BackupProgress, BlobOptions, DeleteOption, Excludes, Level, LockMode, Marker,
-    Moment, Repository, SnapshotFile, SnapshotRequest, absolute_paths, backup, find_snapshot,
+    BackupOptions, BackupProgress, BlobOptions, DeleteOption, Excludes, Index, Level, LockMode,
+    Marker, Moment, RepoError, Repository, Saved, SnapshotFile, SnapshotRequest, StreamFile,
+    absolute_paths, backup, backup_stream, find_snapshot,
 };
 
 use super::repo::{INCOMPLETE, Place, actor};
@@ -22,13 +23,22 @@ use crate::output::{self, printable};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Files and folders to save
-    #[arg(required_unless_present_any = ["files_from"])]
+    #[arg(required_unless_present_any = ["files_from", "stdin", "stdin_command"])]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     place: Place,
     /// Read paths to save from a file, one in a line (`-`: standard input)
     #[arg(long, value_name = "FILE")]
     files_from: Vec<PathBuf>,
+    /// Save standard input as one file
+    #[arg(long, conflicts_with_all = ["files_from", "paths"])]
+    stdin: bool,
+    /// Run the command behind `--` and save what it prints; no snapshot when it fails
+    #[arg(long, conflicts_with_all = ["files_from", "stdin"])]
+    stdin_command: bool,
+    /// The file's name for --stdin and --stdin-command
+    #[arg(long, value_name = "NAME", default_value = "stdin")]
+    stdin_filename: String,
     /// Tags, as `a,b`; may be repeated
     #[arg(long = "tag", value_name = "A,B")]
     tags: Vec<Tags>,
@@ -100,7 +110,10 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let mut snapshot = describe(args)?;
     let options = options(args)?;
-    snapshot.paths = absolute_paths(&options.folder, &options.paths);
+    snapshot.paths = match args.stdin || args.stdin_command {
+        true => vec![format!("/{}", args.stdin_filename)],
+        false => absolute_paths(&options.folder, &options.paths),
+    };
     snapshot.excludes = options.excludes.texts();
     let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
     // Snapshots before the index: the index then knows all that they need.
@@ -109,7 +122,10 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let progress = Arc::new(BackupProgress::default());
     let clock = Instant::now();
     let shown = Shown::start(global, args, &progress);
-    let saved = backup(&repo, index, &parents, &options, &progress);
+    let saved = match stream(args)? {
+        None => backup(&repo, index, &parents, &options, &progress),
+        Some(stream) => stream.save(&repo, index, &snapshot, &options, &progress),
+    };
     shown.end();
     let saved = saved?;
     snapshot.tree = saved.tree;
@@ -127,6 +143,63 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     }
     tell(global, args, &snapshot, unchanged, &progress)?;
     Ok(if progress.failed() > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+}
+
+/// What is saved instead of files.
+struct Stream<'a> {
+    args: &'a Args,
+    child: Option<Child>,
+}
+
+/// The stream that was asked for, its program started.
+fn stream(args: &Args) -> CliResult<Option<Stream<'_>>> {
+    if args.stdin {
+        return Ok(Some(Stream { args, child: None }));
+    }
+    if !args.stdin_command {
+        return Ok(None);
+    }
+    let (program, rest) = args.paths.split_first().ok_or_else(|| {
+        CliError::usage("--stdin-command: no command is given", "Write it behind `--`.")
+    })?;
+    let child = std::process::Command::new(program).args(rest).stdout(Stdio::piped()).spawn();
+    let child = child.map_err(|e| {
+        CliError::failure(format!("{}: {e}", program.display()), "Check the command.")
+    })?;
+    Ok(Some(Stream { args, child: Some(child) }))
+}
+
+impl Stream<'_> {
+    fn save(
+        mut self,
+        repo: &Repository,
+        index: Arc<Index>,
+        snapshot: &SnapshotFile,
+        options: &BackupOptions,
+        progress: &BackupProgress,
+    ) -> Result<Saved, RepoError> {
+        let name = self.args.stdin_filename.clone().into_bytes();
+        let file = StreamFile { name, uid: snapshot.uid, gid: snapshot.gid };
+        let output = self.child.as_mut().and_then(|child| child.stdout.take());
+        let from: Box<dyn std::io::Read> = match output {
+            Some(output) => Box::new(output),
+            None => Box::new(std::io::stdin().lock()),
+        };
+        backup_stream(repo, index, from, &file, options.blobs, progress, || self.ended())
+    }
+
+    /// Did the program end well?
+    fn ended(&mut self) -> Result<(), RepoError> {
+        let Some(child) = &mut self.child else { return Ok(()) };
+        let status =
+            child.wait().map_err(|e| RepoError::Refused { detail: format!("the command: {e}") })?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(RepoError::Refused {
+                detail: format!("the command failed ({status}): no snapshot was made"),
+            }),
+        }
+    }
 }
 
 /// What the snapshot says about itself.
@@ -157,7 +230,7 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
     let folder = std::env::current_dir().map_err(|e| {
         CliError::failure(format!("current folder: {e}"), "Change to a folder that exists.")
     })?;
-    let mut paths = args.paths.clone();
+    let mut paths = if args.stdin_command { vec![] } else { args.paths.clone() };
     for file in &args.files_from {
         paths.extend(
             text_of(file)?.lines().filter(|line| !line.trim().is_empty()).map(PathBuf::from),

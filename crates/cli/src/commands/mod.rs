@@ -6,6 +6,7 @@ mod demo;
 mod down;
 mod fs;
 mod fsck;
+mod ls;
 mod man;
 mod repo;
 mod scrub;
@@ -63,6 +64,12 @@ enum Command {
     Repo(repo::Command),
     /// Save local files into a repository
     Backup(Box<backup::Args>),
+    /// List what is in a snapshot of a repository
+    Ls(ls::LsArgs),
+    /// Print a file of a snapshot of a repository
+    Dump(ls::DumpArgs),
+    /// Find files in the snapshots of a repository
+    Find(ls::FindArgs),
     /// Play the main job on a temporary store, with real files
     Demo,
     /// Print a completion script for a shell
@@ -86,6 +93,9 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Scrub(args) => scrub::run(global, &args),
         Command::Repo(command) => repo::run(global, command).map(done),
         Command::Backup(args) => backup::run(global, &args),
+        Command::Ls(args) => ls::list(global, &args).map(done),
+        Command::Dump(args) => ls::dump(&args).map(done),
+        Command::Find(args) => ls::find(global, &args).map(done),
         Command::Demo => demo::run(global).map(done),
         Command::Completions(args) => completions::run(global, &args).map(done),
         Command::Man(args) => man::run(global, &args).map(done),

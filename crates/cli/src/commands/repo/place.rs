@@ -8,7 +8,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tintype_repo::{Actor, Backend, LocalFolder, Lock, LockMode, RepoError, Repository};
+use tintype_repo::{
+    Actor, Backend, LocalFolder, Lock, LockMode, RepoError, Repository, SnapshotFile,
+    SnapshotRequest, find_snapshot,
+};
 
 use crate::error::{CliError, CliResult};
 use crate::paths;
@@ -83,6 +86,13 @@ impl Place {
         Ok((repo, lock))
     }
 
+    /// The snapshot that was asked for, as `ID`, `latest` or `latest~N`.
+    pub fn snapshot(&self, repo: &Repository, request: &str) -> CliResult<SnapshotFile> {
+        let request: SnapshotRequest =
+            request.parse().map_err(|e| CliError::usage(format!("{e}"), ""))?;
+        Ok(find_snapshot(&repo.snapshots()?, &request, |_| true)?)
+    }
+
     /// The password; `new`: for a repository or key to be made, typed twice.
     pub fn password(&self, new: bool) -> CliResult<String> {
         if let Some(password) = &self.password {
@@ -115,7 +125,7 @@ fn is_kind(word: &str) -> bool {
 
 /// Reads a password for another key, from a file or the terminal.
 pub fn new_password(file: Option<&PathBuf>) -> CliResult<String> {
-    file.map_or_else(|| from_terminal(true), |file| from_file(file))
+    file.map_or_else(|| from_terminal(true), from_file)
 }
 
 fn from_file(file: &PathBuf) -> CliResult<String> {

@@ -4,7 +4,9 @@ use tintype_app::types::SnapshotInfo;
 use tintype_model::{ByteSize, Tags, VolumeName};
 
 use crate::client::escape;
+use crate::commands::repo::Place;
 use crate::commands::show;
+use crate::commands::snapshot::of_repo::{self, Filter};
 use crate::error::CliResult;
 use crate::options::{Global, time};
 use crate::output::Align::{Left, Right};
@@ -14,7 +16,7 @@ use crate::output::Table;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Only of this filesystem
-    #[arg(value_name = "FS")]
+    #[arg(value_name = "FS", conflicts_with = "repo")]
     filesystem: Option<VolumeName>,
     /// Only with all of these tags; repeated: with all tags of any one list
     #[arg(long = "tag", value_name = "A,B")]
@@ -28,10 +30,28 @@ pub struct Args {
     /// Only before this time
     #[arg(long, value_name = "TIME")]
     before: Option<String>,
+    /// With --repo: only of this machine
+    #[arg(long, requires = "repo")]
+    host: Option<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Lists snapshots by time.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
+    if args.place.is_named() {
+        let bound = |option, text: &Option<String>| {
+            text.as_ref().map(|text| time(option, text)).transpose()
+        };
+        let filter = Filter {
+            tags: &args.tags,
+            label: args.label.as_deref(),
+            host: args.host.as_deref(),
+            after: bound("--after", &args.after)?,
+            before: bound("--before", &args.before)?,
+        };
+        return of_repo::list(global, &args.place, &filter);
+    }
     let body = global.client()?.get(&format!("/snapshots{}", query(args)?))?;
     show(global, &body, |list: Vec<SnapshotInfo>| print(&list))
 }

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod diff;
 mod list;
+mod of_repo;
 mod restore;
 mod show;
 mod space;

@@ -4,7 +4,9 @@ use tintype_app::types::SnapshotInfo;
 use tintype_model::{ByteSize, SnapshotRef};
 
 use crate::client::snapshot_path;
+use crate::commands::repo::Place;
 use crate::commands::show;
+use crate::commands::snapshot::of_repo;
 use crate::error::CliResult;
 use crate::options::Global;
 use crate::output::facts;
@@ -12,14 +14,20 @@ use crate::output::facts;
 /// Options of `snapshot show`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The snapshot
-    #[arg(value_name = "FS@NAME")]
-    name: SnapshotRef,
+    /// The snapshot; with --repo: its id or first digits, `latest`, `latest~N`
+    #[arg(value_name = "FS@NAME|ID")]
+    name: String,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Shows one snapshot.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
-    let body = global.client()?.get(&snapshot_path(&args.name))?;
+    if args.place.is_named() {
+        return of_repo::show(global, &args.place, &args.name);
+    }
+    let name: SnapshotRef = args.name.parse()?;
+    let body = global.client()?.get(&snapshot_path(&name))?;
     show(global, &body, |info: SnapshotInfo| print(&info))
 }
 
