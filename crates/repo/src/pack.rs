@@ -91,9 +91,10 @@ pub struct PackBuilder {
 }
 
 impl PackBuilder {
-    /// Reserves room for `capacity` bytes.
-    pub fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity), blobs: Vec::new() }
+    /// Fills a buffer that had another use; what it holds is dropped.
+    pub fn in_buffer(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        Self { bytes, blobs: Vec::new() }
     }
 
     /// Appends a sealed blob. False, and nothing appended, when offsets or lengths would not fit into 32 bits.

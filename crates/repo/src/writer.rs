@@ -102,6 +102,9 @@ struct Shared {
     options: BlobOptions,
     seen: Vec<Mutex<HashSet<(BlobKind, BlobId)>>>,
     open: [Mutex<PackBuilder>; 2],
+    /// Buffers of packs that are written, for the next ones: large blocks that wander between threads are costly to
+    /// get anew.
+    spare: Mutex<Vec<Vec<u8>>>,
     totals: Totals,
     failed: AtomicBool,
 }
@@ -123,6 +126,7 @@ impl BlobWriter {
             options,
             seen,
             open: Default::default(),
+            spare: Mutex::default(),
             totals: Totals::default(),
             failed: AtomicBool::new(false),
         };
@@ -200,8 +204,14 @@ impl BlobWriter {
             let pack = std::mem::take(&mut *open);
             self.packs.send(pack).map_err(|_| RepoError::Stopped)?;
         }
-        if open.is_empty() && kind == BlobKind::Data {
-            *open = PackBuilder::with_capacity(PACK_BYTES + PACK_BYTES / 8);
+        if open.is_empty() {
+            let mut buffer = self.shared.spare.lock().pop().unwrap_or_default();
+            if kind == BlobKind::Data {
+                // At once, since growing by copies would need more than twice the room.
+                buffer.clear();
+                buffer.reserve_exact(PACK_BYTES + PACK_BYTES / 8);
+            }
+            *open = PackBuilder::in_buffer(buffer);
         }
         if !open.add(id, kind, sealed, plain) {
             let detail = format!("blob {id} is too large for a pack: {} bytes", sealed.len());
@@ -374,6 +384,7 @@ fn write_each(
         let (bytes, blobs) = pack.finish(shared.repo.key())?;
         let id = Id::of(&bytes);
         shared.repo.backend().write(FileKind::Pack, id, &bytes)?;
+        shared.spare.lock().push(bytes);
         index.packs.push(IndexedPack::new(PackId(id), &blobs));
         if index.blob_count() >= INDEX_BLOBS || since.elapsed() >= INDEX_AGE {
             save_index(shared, index)?;
