@@ -1,18 +1,29 @@
 //! The port to the place where a repository lies: a few kinds of write-once files.
 //!
-//! Adapters: [`LocalFolder`], [`MemoryBackend`] for tests. One contract suite (`tests/backends.rs`) holds for all of them. The port knows
-//! neither keys nor forms: it moves sealed bytes.
+//! Adapters: [`LocalFolder`], [`RestBackend`], [`MemoryBackend`] for tests; [`Retrying`] goes around those that lie behind a network. One
+//! contract suite (`tests/backends.rs`) holds for all of them. [`Location`] is what people write, [`open_location`] makes an adapter of it.
+//! The port knows neither keys nor forms: it moves sealed bytes.
 
+mod access;
 mod local;
+mod location;
 mod memory;
+mod rest;
+mod retry;
+mod secret;
 
 use std::fmt;
 use std::io;
 
 use crate::id::Id;
 
+pub use access::{Access, open_location};
 pub use local::LocalFolder;
+pub use location::{Location, NotALocation, RestUrl};
 pub use memory::{MemoryBackend, Trouble};
+pub use rest::{RestBackend, RestOptions};
+pub use retry::{Clock, Notice, Patience, Retrying, SystemClock};
+pub use secret::Secret;
 
 /// What a file of a repository is; also the name of its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +96,28 @@ pub enum BackendError {
         /// The repository.
         location: String,
     },
+    /// A server answered, but did not do it.
+    #[error("cannot {doing} {object} in {location}: the server answers {status}{detail}")]
+    Refused {
+        /// The verb.
+        doing: &'static str,
+        /// The file or folder.
+        object: String,
+        /// The repository.
+        location: String,
+        /// The HTTP status.
+        status: u16,
+        /// `: ` and the first line of the answer, where it has one.
+        detail: String,
+    },
+    /// This build has no adapter for places of this kind.
+    #[error("{location}: this build cannot use places of the kind `{kind}`")]
+    Unsupported {
+        /// The word before the colon.
+        kind: &'static str,
+        /// The place.
+        location: String,
+    },
     /// Anything else that the place says.
     #[error("cannot {doing} {object} in {location}: {source}")]
     Io {
@@ -98,6 +131,35 @@ pub enum BackendError {
         #[source]
         source: io::Error,
     },
+}
+
+impl BackendError {
+    /// Would the same call fail again, however long one waits? What is neither known to be permanent nor to pass counts as passing: a retry
+    /// is bounded, a backup given up is not made good.
+    pub fn is_permanent(&self) -> bool {
+        use io::ErrorKind as E;
+        match self {
+            Self::NotFound { .. } | Self::Short { .. } | Self::Unsupported { .. } => true,
+            // 400 is no verdict: servers answer it to a body whose hash is wrong because it was damaged under way.
+            Self::Refused { status, .. } => {
+                matches!(status, 300..=399 | 401 | 403..=407 | 409..=417 | 431 | 501 | 505 | 507)
+            }
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                E::NotFound
+                    | E::PermissionDenied
+                    | E::StorageFull
+                    | E::QuotaExceeded
+                    | E::FileTooLarge
+                    | E::ReadOnlyFilesystem
+                    | E::NotADirectory
+                    | E::IsADirectory
+                    | E::InvalidInput
+                    | E::InvalidFilename
+                    | E::Unsupported
+            ),
+        }
+    }
 }
 
 type Result<T> = std::result::Result<T, BackendError>;

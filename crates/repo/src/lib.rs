@@ -28,7 +28,11 @@ mod snapshot;
 mod tree;
 mod writer;
 
-pub use backend::{Backend, BackendError, FileKind, LocalFolder, MemoryBackend, Trouble};
+pub use backend::{
+    Access, Backend, BackendError, Clock, FileKind, LocalFolder, Location, MemoryBackend,
+    NotALocation, Notice, Patience, RestBackend, RestOptions, RestUrl, Retrying, Secret, SystemClock,
+    Trouble, open_location,
+};
 pub use backup::{
     BackupFailure, BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, StreamFile, absolute_paths, backup, backup_stream,
 };

@@ -73,6 +73,8 @@ impl LocalFolder {
         let written = self.write_new(&temporary, data).or_else(|e| match e.kind() {
             io::ErrorKind::NotFound => {
                 private_folders(&folder)?;
+                // A durable file in a folder that a crash forgets is lost all the same.
+                folder.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())?;
                 self.write_new(&temporary, data)
             }
             _ => Err(e),
@@ -93,7 +95,12 @@ impl LocalFolder {
     }
 
     /// Adds the files of one folder to a list.
-    fn list_folder(&self, folder: &Path, found: &mut Vec<(Id, u64)>) -> Result<()> {
+    fn list_folder(
+        &self,
+        folder: &Path,
+        found: &mut Vec<(Id, u64)>,
+        belongs: impl Fn(&Id) -> bool,
+    ) -> Result<()> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -101,9 +108,8 @@ impl LocalFolder {
         };
         for entry in entries {
             let entry = entry.map_err(|e| self.folder_error("list", folder, e))?;
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let Some(id) = id.filter(&belongs) else { continue };
             match entry.metadata() {
                 Ok(meta) if meta.is_file() => found.push((id, meta.len())),
                 Ok(_) => {}
@@ -157,10 +163,11 @@ impl Backend for LocalFolder {
             FileKind::Pack => {
                 for first in 0..=255u8 {
                     let folder = self.root.join("data").join(format!("{first:02x}"));
-                    self.list_folder(&folder, &mut found)?;
+                    // A pack in the folder of others is one that nobody would find.
+                    self.list_folder(&folder, &mut found, |id| id.0.first() == Some(&first))?;
                 }
             }
-            _ => self.list_folder(&self.root.join(kind.folder()), &mut found)?,
+            _ => self.list_folder(&self.root.join(kind.folder()), &mut found, |_| true)?,
         }
         Ok(found)
     }

@@ -57,13 +57,13 @@ impl MemoryBackend {
     pub fn tamper(&self, kind: FileKind, id: Id, data: Option<Vec<u8>>) {
         let mut state = self.0.lock();
         match data {
-            Some(data) => state.files.insert((kind, id), data.into()),
-            None => state.files.remove(&(kind, id)),
+            Some(data) => state.files.insert(name(kind, id), data.into()),
+            None => state.files.remove(&name(kind, id)),
         };
     }
 
     fn found(&self, kind: FileKind, id: Id) -> Result<Arc<[u8]>> {
-        let found = self.0.lock().files.get(&(kind, id)).map(Arc::clone);
+        let found = self.0.lock().files.get(&name(kind, id)).map(Arc::clone);
         found.ok_or_else(|| BackendError::NotFound { kind, id, location: self.location() })
     }
 
@@ -92,6 +92,11 @@ impl MemoryBackend {
         with(&mut state);
         Ok(())
     }
+}
+
+/// There is one config: its id is not used.
+fn name(kind: FileKind, id: Id) -> (FileKind, Id) {
+    (kind, if kind == FileKind::Config { Id::default() } else { id })
 }
 
 impl Backend for MemoryBackend {
@@ -126,13 +131,13 @@ impl Backend for MemoryBackend {
 
     fn write(&self, kind: FileKind, id: Id, data: &[u8]) -> Result<()> {
         self.change("write", kind, id, |state| {
-            state.files.insert((kind, id), data.into());
+            state.files.insert(name(kind, id), data.into());
         })
     }
 
     fn remove(&self, kind: FileKind, id: Id) -> Result<()> {
         self.change("remove", kind, id, |state| {
-            state.files.remove(&(kind, id));
+            state.files.remove(&name(kind, id));
         })
     }
 }
