@@ -24,6 +24,7 @@ mod lookup;
 mod moment;
 mod pack;
 mod repository;
+mod restore;
 mod snapshot;
 mod tree;
 mod writer;
@@ -56,6 +57,10 @@ pub use lookup::{Place, look_up, read_tree, walk};
 pub use moment::{Moment, NotAMoment};
 pub use pack::{BlobKind, PackedBlob};
 pub use repository::{Actor, Repository};
+pub use restore::{
+    DamagedDir, IncompleteFile, MissingPart, Overwrite, RestoreFailure, RestoreOptions,
+    RestoreProgress, RestoreReport, restore,
+};
 pub use snapshot::{DeleteOption, SnapshotFile, SnapshotRequest, SnapshotSummary, find_snapshot};
 pub use tree::{
     Damage, ExtendedAttribute, GoMode, NameProblem, Node, NodeKind, TreeDecoder, TreeEncoder,

@@ -73,7 +73,7 @@ pub enum LocalError {
 }
 
 impl LocalError {
-    pub(super) fn system(step: Step, name: &[u8], errno: Errno) -> Self {
+    pub(crate) fn system(step: Step, name: &[u8], errno: Errno) -> Self {
         Self::System { step, name: name.to_vec(), source: errno.into() }
     }
 
@@ -125,6 +125,10 @@ pub enum Step {
     Mode,
     /// Setting the times.
     Times,
+    /// Writing the content.
+    Write,
+    /// Removing it.
+    Remove,
 }
 
 impl fmt::Display for Step {
@@ -139,6 +143,8 @@ impl fmt::Display for Step {
             Self::Attribute => "setting the extended attributes",
             Self::Mode => "setting the permissions",
             Self::Times => "setting the times",
+            Self::Write => "writing",
+            Self::Remove => "removal",
         })
     }
 }
