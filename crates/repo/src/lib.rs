@@ -8,12 +8,15 @@
 
 mod backend;
 mod backup;
+mod check;
 mod chunker;
 mod compress;
 mod config;
+mod copy;
 mod crypto;
 mod error;
 mod exclude;
+mod forget;
 mod id;
 mod index;
 mod json;
@@ -23,26 +26,35 @@ mod lock;
 mod lookup;
 mod moment;
 mod pack;
+mod prune;
+mod reach;
 mod repository;
-mod restore;
+mod retention;
 mod snapshot;
 mod tree;
 mod writer;
 
 pub use backend::{
     Access, Backend, BackendError, Clock, FileKind, LocalFolder, Location, MemoryBackend,
-    NotALocation, Notice, Patience, RestBackend, RestOptions, RestUrl, Retrying, Secret, SystemClock,
-    Trouble, open_location,
+    NotALocation, Notice, Patience, RestBackend, RestOptions, RestUrl, Retrying, Secret,
+    SystemClock, Trouble, open_location,
 };
 pub use backup::{
-    BackupFailure, BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, StreamFile, absolute_paths, backup, backup_stream,
+    BackupFailure, BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, StreamFile,
+    absolute_paths, backup, backup_stream,
+};
+pub use check::{
+    CheckOptions, CheckProgress, FINDINGS_MAX, Finding, NotASubset, ReadData, Report, Severity,
+    check,
 };
 pub use chunker::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunks, Cutter, NotAPolynomial, Polynomial};
 pub use compress::Level;
 pub use config::{Config, Version};
+pub use copy::{Copied, copy_snapshots, same_cuts};
 pub use crypto::MasterKey;
 pub use error::{RepoError, Result};
 pub use exclude::{Excludes, NotAPattern};
+pub use forget::{ForgetPlan, plan_forget, remove_snapshots, split_protected};
 pub use id::{BlobId, Id, IndexId, KeyId, LockId, NotAnId, PackId, SnapshotId};
 pub use index::{Found, Index, IndexBuilder, IndexFile, IndexedBlob, IndexedPack};
 pub use json::{GoTime, LocalZone, NotATime};
@@ -56,12 +68,19 @@ pub use lock::{Lock, LockFile, LockMode, read_locks, remove_locks};
 pub use lookup::{Place, look_up, read_tree, walk};
 pub use moment::{Moment, NotAMoment};
 pub use pack::{BlobKind, PackedBlob};
-pub use repository::{Actor, Repository};
-pub use restore::{
-    DamagedDir, IncompleteFile, MissingPart, Overwrite, RestoreFailure, RestoreOptions,
-    RestoreProgress, RestoreReport, restore,
+pub use prune::{
+    Amount, Decision, Limit, NotALimit, PruneDone, PruneOptions, PrunePlan, PruneStats, plan_prune,
+    prune,
 };
-pub use snapshot::{DeleteOption, SnapshotFile, SnapshotRequest, SnapshotSummary, find_snapshot};
+pub use repository::{Actor, Repository};
+pub use retention::{
+    GroupBy, GroupKey, Judged, KeepCount, KeepOptions, KeepSpan, NotACount, NotAGrouping, NotASpan,
+    Period, Reason, group_snapshots, judge,
+};
+pub use snapshot::{
+    DeleteOption, SnapshotFile, SnapshotModification, SnapshotRequest, SnapshotSummary,
+    find_snapshot, modify_snapshot,
+};
 pub use tree::{
     Damage, ExtendedAttribute, GoMode, NameProblem, Node, NodeKind, TreeDecoder, TreeEncoder,
     TreeError, TreeProblem, decode_tree, encode_tree, reencodes_identically,

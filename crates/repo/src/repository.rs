@@ -208,13 +208,23 @@ impl Repository {
             .map_err(|e| RepoError::damaged(FileKind::Index, id.0, e.to_string()))
     }
 
-    /// Where all blobs lie. Blobs in packs that wait for deletion count: they are there.
+    /// Where all blobs lie, for reading. Blobs in packs that wait for deletion count: they are there.
     pub fn index(&self) -> Result<Index> {
+        self.read_index(true)
+    }
+
+    /// Where blobs lie that a new snapshot may rely on: those in packs that wait for deletion do not count, as these may be gone before the
+    /// snapshot is written.
+    pub fn index_in_use(&self) -> Result<Index> {
+        self.read_index(false)
+    }
+
+    fn read_index(&self, marked: bool) -> Result<Index> {
         let mut builder = IndexBuilder::default();
         for (id, _) in self.backend.list(FileKind::Index)? {
             match self.index_file(IndexId(id)) {
                 Err(RepoError::Backend(BackendError::NotFound { .. })) => {}
-                other => builder.add(&other?, true),
+                other => builder.add(&other?, marked),
             }
         }
         Ok(builder.build())

@@ -2,6 +2,8 @@
 
 mod file;
 mod find;
+mod modify;
 
 pub use file::{DeleteOption, SnapshotFile, SnapshotSummary};
 pub use find::{SnapshotRequest, find_snapshot};
+pub use modify::{SnapshotModification, modify_snapshot};

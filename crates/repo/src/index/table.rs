@@ -101,6 +101,14 @@ impl Index {
         self.find_all(kind, id).next()
     }
 
+    /// Where the blob stands in the table, below [`Index::len`], and its first place. Other places of it follow.
+    pub(crate) fn position(&self, kind: BlobKind, id: BlobId) -> Option<(usize, Found)> {
+        let table = self.table(kind);
+        let at = lower_bound(table, id.0);
+        let entry = table.get(at).filter(|entry| entry.id == id.0)?;
+        Some((at, self.found(kind, entry)))
+    }
+
     /// All places of a blob.
     pub fn find_all(&self, kind: BlobKind, id: BlobId) -> impl Iterator<Item = Found> + '_ {
         let table = self.table(kind);
