@@ -29,6 +29,7 @@ mod pack;
 mod prune;
 mod reach;
 mod repository;
+mod restore;
 mod retention;
 mod snapshot;
 mod tree;
@@ -73,6 +74,10 @@ pub use prune::{
     prune,
 };
 pub use repository::{Actor, Repository};
+pub use restore::{
+    DamagedDir, IncompleteFile, MissingPart, Overwrite, RestoreFailure, RestoreOptions,
+    RestoreProgress, RestoreReport, restore,
+};
 pub use retention::{
     GroupBy, GroupKey, Judged, KeepCount, KeepOptions, KeepSpan, NotACount, NotAGrouping, NotASpan,
     Period, Reason, group_snapshots, judge,
