@@ -200,7 +200,7 @@ fn failures_have_restics_exit_statuses() {
     assert_eq!(code(&["repo", "init"]), 1);
     assert_eq!(code(&["backup", "/nowhere/at/all"]), 2);
     assert_eq!(code(&["ls", "latest"]), 1);
-    assert_eq!(code(&["repo", "config", "--repo", "nothing:known"]), 10);
+    assert_eq!(code(&["repo", "config", "--repo", "nothing:known"]), 2);
     assert_eq!(code(&["repo", "config", "--repo", "/nowhere:x"]), 10);
 }
 
@@ -245,4 +245,91 @@ fn restic_and_we_share_one_repository() {
     let copy = restored.join(fixture.source().strip_prefix("/").unwrap());
     assert_eq!(fs::read(copy.join("sub/dir/b.log")).unwrap(), b"two\n");
     assert!(Path::new(&copy).join("sub/empty").exists());
+}
+
+/// Do two folders hold the same?
+fn same(a: &Path, b: &Path) -> bool {
+    Command::new("diff").args(["-r", "--no-dereference"]).arg(a).arg(b).status().unwrap().success()
+}
+
+#[test]
+fn what_is_saved_comes_back() {
+    let fixture = Fixture::new();
+    std::os::unix::fs::symlink("a.txt", fixture.source().join("link")).unwrap();
+    fixture.backup(&[]);
+    let target = fixture.folder.path().join("target");
+    let target_text = target.to_str().unwrap();
+    let part = format!("latest:{}", fixture.source().display());
+    let report = fixture.json(&["restore", &part, "--target", target_text]);
+    assert_eq!(
+        (&report["complete"], &report["files"]),
+        (&Value::Bool(true), &serde_json::json!(3))
+    );
+    assert!(same(&fixture.source(), &target));
+    // What is there and right is not written again; what is wrong is; what is too much goes on request.
+    fs::write(target.join("a.txt"), "bad\n").unwrap();
+    fs::write(target.join("more"), "x").unwrap();
+    let report = fixture.json(&["restore", &part, "--target", target_text, "--delete"]);
+    assert_eq!(
+        (&report["bytes_written"], &report["deleted"]),
+        (&serde_json::json!(4), &serde_json::json!(1))
+    );
+    assert!(same(&fixture.source(), &target));
+}
+
+#[test]
+fn checks_find_damage_and_restores_say_what_is_missing() {
+    let fixture = Fixture::new();
+    fs::write(
+        fixture.source().join("large"),
+        (0..3_000_000u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>(),
+    )
+    .unwrap();
+    fixture.backup(&[]);
+    assert!(fixture.ok(&["check", "--read-data"]).contains("0 errors"));
+    let packs = fixture.ok(&["repo", "list", "packs"]);
+    let sizes = packs.lines().map(|id| fixture.place().join("data").join(&id[..2]).join(id));
+    let victim = sizes.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&victim).unwrap();
+    bytes[1000] ^= 1;
+    fs::remove_file(&victim).unwrap();
+    fs::write(&victim, bytes).unwrap();
+    assert!(fixture.ok(&["check"]).contains("0 errors"));
+    assert_eq!(fixture.run(&["check", "--read-data"]).status.code(), Some(1));
+    let target = fixture.folder.path().join("target");
+    let output = fixture.run(&["restore", "latest", "--target", target.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("missing in"));
+}
+
+#[test]
+fn forgetting_and_pruning_leave_what_is_kept() {
+    let fixture = Fixture::new();
+    for round in 0..4 {
+        fs::write(fixture.source().join("changing"), vec![round; 100_000]).unwrap();
+        fixture.backup(&["--time", &format!("2026-01-0{}T12:00:00Z", round + 1)]);
+    }
+    fixture.backup(&["--time", "2026-02-01T12:00:00Z", "--delete-never"]);
+    let place = fixture.place();
+    let count = || {
+        fixture
+            .json(&["snapshot", "list", "--repo", place.to_str().unwrap()])
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(fixture.run(&["forget"]).status.code(), Some(2));
+    fixture.ok(&["forget", "--keep-last", "2", "--dry-run"]);
+    assert_eq!(count(), 5);
+    fixture.ok(&["forget", "--keep-last", "2"]);
+    assert_eq!(count(), 3, "two, and the protected one");
+    assert_eq!(fixture.run(&["forget", "latest"]).status.code(), Some(1), "it is protected");
+    let before = fixture.json(&["repo", "stats"])["data_blobs"]["count"].as_u64().unwrap();
+    fixture.ok(&["prune", "--instant-delete", "--max-unused", "0%"]);
+    let after = fixture.json(&["repo", "stats"])["data_blobs"]["count"].as_u64().unwrap();
+    assert!(after < before, "{after} of {before}");
+    assert!(fixture.ok(&["check", "--read-data"]).contains("0 errors"));
+    if has_restic() {
+        fixture.restic(&["check", "--read-data"]);
+    }
 }

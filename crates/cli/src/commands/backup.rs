@@ -1,12 +1,12 @@
 //! `tintype backup PATH...`: local files into a repository.
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::{Timestamp, tz::TimeZone};
+use serde_json::{Value, json};
 use tintype_model::{ByteSize, Tags};
 use tintype_repo::{
     BackupOptions, BackupProgress, BlobOptions, DeleteOption, Excludes, Index, Level, LockMode,
@@ -14,10 +14,11 @@ use tintype_repo::{
     absolute_paths, backup, backup_stream, find_snapshot,
 };
 
+use super::repo::progress::{Shown, Style, Watched};
 use super::repo::{INCOMPLETE, Place, actor};
 use crate::error::{CliError, CliResult};
 use crate::options::{DeleteOptions, Global, time};
-use crate::output::{self, printable};
+use crate::output;
 
 /// Options of `backup`.
 #[derive(clap::Args, Debug)]
@@ -121,12 +122,13 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let index = Arc::new(repo.index()?);
     let progress = Arc::new(BackupProgress::default());
     let clock = Instant::now();
-    let shown = Shown::start(global, args, &progress);
+    let shown =
+        Shown::start(Style { json: global.json, quiet: args.quiet }, Watch(Arc::clone(&progress)));
     let saved = match stream(args)? {
         None => backup(&repo, index, &parents, &options, &progress),
         Some(stream) => stream.save(&repo, index, &snapshot, &options, &progress),
     };
-    shown.end();
+    drop(shown);
     let saved = saved?;
     snapshot.tree = saved.tree;
     snapshot.set_parents(parents.iter().map(|parent| parent.id).collect());
@@ -308,70 +310,25 @@ fn parents(repo: &Repository, args: &Args, new: &SnapshotFile) -> CliResult<Vec<
     args.parents.iter().map(|request| Ok(find_snapshot(&all, request, similar)?)).collect()
 }
 
-/// Shows how far it is, until it is told to end. Failures are always told, on standard error.
-struct Shown {
-    stop: Option<std::sync::mpsc::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
+struct Watch(Arc<BackupProgress>);
 
-impl Shown {
-    fn start(global: &Global, args: &Args, progress: &Arc<BackupProgress>) -> Self {
-        let (stop, stopped) = std::sync::mpsc::channel::<()>();
-        let progress = Arc::clone(progress);
-        let (json, quiet) = (global.json, args.quiet);
-        let terminal = std::io::stderr().is_terminal() && !json && !quiet;
-        let pause = if terminal { Duration::from_millis(200) } else { Duration::from_secs(2) };
-        let thread = std::thread::spawn(move || {
-            let since = Instant::now();
-            loop {
-                let ended =
-                    stopped.recv_timeout(pause) != Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-                if terminal {
-                    drop(std::io::stderr().write_all(b"\r\x1b[K"));
-                }
-                tell_failures(&progress, json);
-                if ended {
-                    return;
-                }
-                if !quiet {
-                    show_progress(&progress, since, json, terminal);
-                }
-            }
-        });
-        Self { stop: Some(stop), thread: Some(thread) }
+impl Watched for Watch {
+    fn line(&self, seconds: f64) -> String {
+        let rate = ByteSize((self.0.bytes_read() as f64 / seconds.max(0.001)) as u64);
+        format!("{} files, {}, reading {rate}/s", self.0.files(), ByteSize(self.0.bytes()))
     }
 
-    fn end(mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+    fn event(&self) -> Value {
+        json!({ "files": self.0.files(), "bytes": self.0.bytes(), "bytes_read": self.0.bytes_read() })
     }
-}
 
-fn tell_failures(progress: &BackupProgress, json: bool) {
-    for failure in progress.take_failures() {
-        let path = failure.path.to_string_lossy();
-        let line = if json {
-            serde_json::json!({ "event": "failure", "path": path, "detail": failure.detail })
-                .to_string()
-        } else {
-            format!("tintype: {}: not saved: {}", printable(&path), failure.detail)
-        };
-        drop(writeln!(std::io::stderr(), "{line}"));
+    fn failures(&self) -> Vec<(String, String)> {
+        let all = self.0.take_failures().into_iter();
+        all.map(|failure| {
+            (failure.path.to_string_lossy().into_owned(), format!("not saved: {}", failure.detail))
+        })
+        .collect()
     }
-}
-
-fn show_progress(progress: &BackupProgress, since: Instant, json: bool, terminal: bool) {
-    let (files, bytes, read) = (progress.files(), progress.bytes(), progress.bytes_read());
-    let rate = read as f64 / since.elapsed().as_secs_f64().max(0.001);
-    let line = if json {
-        serde_json::json!({ "event": "progress", "files": files, "bytes": bytes, "bytes_read": read, "seconds": since.elapsed().as_secs_f64() }).to_string()
-    } else {
-        format!("{files} files, {}, reading {}/s", ByteSize(bytes), ByteSize(rate as u64))
-    };
-    let end = if terminal { "" } else { "\n" };
-    drop(write!(std::io::stderr(), "{line}{end}"));
 }
 
 fn tell(
@@ -384,7 +341,7 @@ fn tell(
     let summary = snapshot.summary.clone().unwrap_or_default();
     if global.json {
         let id = (!unchanged).then_some(snapshot.id);
-        return output::json(&serde_json::json!({
+        return output::json(&json!({
             "event": "summary", "snapshot_id": id, "tree": snapshot.tree, "failures": progress.failed(), "summary": summary
         }));
     }

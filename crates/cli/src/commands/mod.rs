@@ -1,14 +1,18 @@
 //! The commands: what the command line looks like, and which file does the work.
 
 mod backup;
+mod check;
 mod completions;
 mod demo;
 mod down;
+mod forget;
 mod fs;
 mod fsck;
 mod ls;
 mod man;
+mod prune;
 mod repo;
+mod restore;
 mod scrub;
 mod snapshot;
 mod status;
@@ -64,6 +68,14 @@ enum Command {
     Repo(repo::Command),
     /// Save local files into a repository
     Backup(Box<backup::Args>),
+    /// Restore a snapshot of a repository, or a part of it, into a folder
+    Restore(Box<restore::Args>),
+    /// Check that all that a repository promises is there
+    Check(check::Args),
+    /// Remove snapshots of a repository by rules or by id
+    Forget(Box<forget::Args>),
+    /// Free what no snapshot of a repository needs
+    Prune(prune::Args),
     /// List what is in a snapshot of a repository
     Ls(ls::LsArgs),
     /// Print a file of a snapshot of a repository
@@ -93,6 +105,10 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Scrub(args) => scrub::run(global, &args),
         Command::Repo(command) => repo::run(global, command).map(done),
         Command::Backup(args) => backup::run(global, &args),
+        Command::Restore(args) => restore::run(global, &args),
+        Command::Check(args) => check::run(global, &args),
+        Command::Forget(args) => forget::run(global, &args).map(done),
+        Command::Prune(args) => prune::run(global, &args).map(done),
         Command::Ls(args) => ls::list(global, &args).map(done),
         Command::Dump(args) => ls::dump(&args).map(done),
         Command::Find(args) => ls::find(global, &args).map(done),

@@ -49,6 +49,16 @@ fn advice(error: &RepoError) -> (u8, &'static str) {
         RepoError::NoSnapshot { .. } => (1, "See `tintype snapshot list --repo`."),
         RepoError::Ambiguous { .. } => (1, "Give more digits."),
         RepoError::Stopped => (STOPPED, "What was stored so far is found by the next run."),
+        RepoError::Backend(BackendError::Refused { status: 401, .. }) => (
+            1,
+            "Name user and password in the URL, or in TINTYPE_REST_USERNAME and TINTYPE_REST_PASSWORD.",
+        ),
+        RepoError::Backend(BackendError::Refused { .. }) => {
+            (1, "Ask who runs the server: rights, room, an append-only mode.")
+        }
+        RepoError::Backend(BackendError::Unsupported { .. }) => {
+            (1, "Use a local folder or a REST server: rclone serves one for many kinds of places.")
+        }
         RepoError::Backend(BackendError::Io { .. }) => {
             (1, "Check the place: room, rights, connection.")
         }

@@ -6,6 +6,7 @@ mod init;
 mod key;
 mod list;
 mod place;
+pub mod progress;
 mod stats;
 
 use clap::Subcommand;

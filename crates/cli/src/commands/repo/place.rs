@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tintype_repo::{
-    Actor, Backend, LocalFolder, Lock, LockMode, RepoError, Repository, SnapshotFile,
-    SnapshotRequest, find_snapshot,
+    Access, Actor, Backend, Location, Lock, LockMode, Patience, RepoError, Repository, Secret,
+    SnapshotFile, SnapshotRequest, find_snapshot, open_location,
 };
 
 use crate::error::{CliError, CliResult};
@@ -19,7 +19,7 @@ use crate::paths;
 /// Options of every command that works on a repository.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Place {
-    /// The repository: a folder (default: TINTYPE_REPOSITORY, RESTIC_REPOSITORY)
+    /// The repository: a folder, or rest:https://HOST:PORT/PATH/ (default: TINTYPE_REPOSITORY, RESTIC_REPOSITORY)
     #[arg(short, long, value_name = "PLACE")]
     pub repo: Option<String>,
     /// File whose first line is the password (default: TINTYPE_PASSWORD_FILE, RESTIC_PASSWORD_FILE)
@@ -31,6 +31,9 @@ pub struct Place {
     /// The password itself: others on this machine can see it; TINTYPE_PASSWORD or RESTIC_PASSWORD is safer
     #[arg(long)]
     password: Option<String>,
+    /// Check servers against these certificates (PEM) instead of the system's (default: TINTYPE_CACERT, RESTIC_CACERT)
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
     /// Wait this long for other programs that hold the repository's lock, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     retry_lock: u64,
@@ -59,14 +62,36 @@ impl Place {
                 "Name it with --repo, or in TINTYPE_REPOSITORY.",
             )
         })?;
-        let folder = text.strip_prefix("local:").unwrap_or(&text);
-        if let Some((kind, _)) = folder.split_once(':').filter(|(kind, _)| is_kind(kind)) {
-            return Err(CliError::usage(
-                format!("repository {text}: places of the kind `{kind}` are not supported yet"),
-                "Use a local folder. A folder with a colon in its name is written local:PATH.",
-            ));
-        }
-        Ok(Arc::new(LocalFolder::new(folder)))
+        let location: Location = text.parse().map_err(|e| {
+            // The text itself may hold a password.
+            CliError::usage(
+                format!("repository: {e}"),
+                "Places are folders, or for example rest:https://HOST:PORT/PATH/.",
+            )
+        })?;
+        Ok(open_location(&location, &self.access()?).map_err(RepoError::from)?)
+    }
+
+    /// What a place asks for, from the environment.
+    fn access(&self) -> CliResult<Access> {
+        let file = self.cacert.clone().or_else(|| variable("CACERT").map(PathBuf::from));
+        let read = |file: PathBuf| {
+            std::fs::read(&file).map_err(|e| {
+                CliError::failure(
+                    format!("certificates {}: {e}", file.display()),
+                    "Name a file that you can read.",
+                )
+            })
+        };
+        Ok(Access {
+            rest_username: variable("REST_USERNAME"),
+            rest_password: variable("REST_PASSWORD").map(Secret::new),
+            ca_certificates: file.map(read).transpose()?,
+            patience: Patience::default(),
+            notice: Some(Arc::new(|e, pause| {
+                eprintln!("{e}; trying again in {:.0} s", pause.as_secs_f64().ceil());
+            })),
+        })
     }
 
     /// The open repository.
@@ -115,12 +140,6 @@ impl Place {
             None => from_terminal(new),
         }
     }
-}
-
-/// The first word of a place that is not a folder.
-fn is_kind(word: &str) -> bool {
-    ["rest", "s3", "sftp", "azure", "gs", "b2", "webdav", "swift", "rclone", "opendal", "memory"]
-        .contains(&word)
 }
 
 /// Reads a password for another key, from a file or the terminal.
