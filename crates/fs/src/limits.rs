@@ -89,7 +89,7 @@ impl Limits {
         drop(known);
         let (held, snapshots) = match self.volume {
             Some(volume) if capacity => {
-                (store.usage(volume).snapshot_bytes, store.has_snapshots(volume))
+                (store.usage_lately(volume).snapshot_bytes, store.has_snapshots(volume))
             }
             _ => (0, false),
         };

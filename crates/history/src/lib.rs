@@ -17,6 +17,7 @@ pub mod read;
 mod reclaim;
 mod tree;
 mod types;
+mod usage;
 
 pub use cells::Cells;
 pub use error::{HistoryError, Result};

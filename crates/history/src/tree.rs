@@ -9,7 +9,7 @@
 
 use crate::cells::Cells;
 use crate::types::{Epoch, Point, SpaceId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One space.
 #[derive(Clone, Debug)]
@@ -43,6 +43,20 @@ impl Space {
         }
     }
 
+    pub(crate) fn has_names(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    /// The epochs that carry names.
+    pub(crate) fn named(&self) -> impl Iterator<Item = Epoch> + '_ {
+        self.names.keys().copied()
+    }
+
+    /// The spaces that forked off, oldest fork first.
+    pub(crate) fn forks(&self) -> impl Iterator<Item = (Epoch, SpaceId)> + '_ {
+        self.children.iter().flat_map(|(epoch, all)| all.iter().map(|child| (*epoch, *child)))
+    }
+
     fn newest(&self) -> Option<Epoch> {
         let name = self.names.last_key_value().map(|(epoch, _)| *epoch);
         let child = self.children.last_key_value().map(|(epoch, _)| *epoch);
@@ -54,7 +68,7 @@ impl Space {
     }
 
     /// Bytes of cells whose items were born in this space.
-    fn own_dead(&self) -> u64 {
+    pub(crate) fn own_dead(&self) -> u64 {
         match self.parent {
             None => self.cells.dead_total(),
             Some(parent) => self.cells.dead_total() - self.cells.dead_upto(parent.epoch),
@@ -269,6 +283,12 @@ impl Tree {
             spaces.push(parent.space);
             at = parent.space;
         }
+    }
+
+    /// All sequences, each once.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = Sequence> + '_ {
+        let tops = self.spaces.iter().filter(|(_, space)| space.continued_by().is_none());
+        tops.map(|(top, _)| self.sequence(*top))
     }
 
     /// Whether a point p of the sequence has `birth <= p < death`.
@@ -554,51 +574,5 @@ impl Tree {
                 freed += self.settle(item);
             }
         }
-    }
-
-    /// Accounted bytes that the spaces of each tag own.
-    #[must_use]
-    pub fn totals(&self) -> HashMap<u64, u64> {
-        let mut totals = HashMap::new();
-        for space in self.spaces.values() {
-            *totals.entry(space.tag).or_insert(0) += space.cells.alive_total();
-            // What died behind a fork is counted as alive where it was born.
-            *totals.entry(space.tag).or_insert(0) += space.own_dead();
-        }
-        totals
-    }
-
-    /// Bytes that `head` shows and its tag owns, given what [`Tree::inherited`] said at the last change of points.
-    #[must_use]
-    pub fn live(&self, head: SpaceId, inherited: u64) -> u64 {
-        let Some(space) = self.spaces.get(&head) else { return 0 };
-        let foreign = space.cells.dead_total().saturating_sub(space.own_dead());
-        space.cells.alive_total() + inherited.saturating_sub(foreign)
-    }
-
-    /// Bytes of the head's own tag that were alive at its fork.
-    #[must_use]
-    pub fn inherited(&self, head: SpaceId) -> u64 {
-        let Some(mut at) = self.spaces.get(&head) else { return 0 };
-        let mut alive: u64 = 0;
-        let mut died: u64 = 0;
-        while let Some(parent) = at.parent {
-            let Some(space) = self.spaces.get(&parent.space).filter(|space| space.tag == at.tag)
-            else {
-                break;
-            };
-            let end = parent.epoch;
-            alive += space.cells.alive_upto(end);
-            for (death, birth, bytes) in space.cells.all_dead() {
-                let own = birth > space.fork();
-                if own && birth <= end && death > end {
-                    alive += bytes;
-                } else if !own && death <= end {
-                    died += bytes;
-                }
-            }
-            at = space;
-        }
-        alive.saturating_sub(died)
     }
 }

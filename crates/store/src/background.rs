@@ -124,7 +124,7 @@ impl Store {
         self.poisoning(applied)?;
         let written = self.write_batch(core, batch, false);
         self.poisoning(written)?;
-        core.inherited_stale = true;
+        core.usage_stale = true;
         self.publish_usage(core);
         let mut progress = self.progress.lock();
         progress.reclaim_steps += 1;

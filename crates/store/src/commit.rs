@@ -127,7 +127,7 @@ impl Store {
             let changes = part.changes.iter().map(|(key, change)| (*key, change));
             core.history.commit(batch, part.space, part.epoch, changes, &mut output)?;
             // In a joined sequence a commit may free what older spaces own.
-            core.inherited_stale |= core.history.tree().sequence(part.space).spaces.len() > 1;
+            core.usage_stale |= core.history.tree().sequence(part.space).spaces.len() > 1;
         }
         for (space, epoch) in next {
             core.history.open_epoch(batch, *space, *epoch);

@@ -9,6 +9,7 @@ use crate::meta::{Catalog, Place, Snapshot, Volume};
 use crate::moment::View;
 use crate::refs::{SEGMENT, SegmentSums};
 use crate::shared::Shared;
+use crate::usage::{Beyond, Usage};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -101,15 +102,6 @@ pub struct NewSnapshot {
     pub writable: bool,
 }
 
-/// Accounted bytes of a volume: 4,096 for each referenced block plus the size of each record version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Alive in the live volume, what it inherited from another volume not counted.
-    pub live_bytes: u64,
-    /// Held by snapshots and writable snapshots only.
-    pub snapshot_bytes: u64,
-}
-
 pub(crate) struct Core {
     pub(crate) history: History,
     pub(crate) catalog: Catalog,
@@ -122,10 +114,10 @@ pub(crate) struct Core {
     pub(crate) stuck_segments: BTreeSet<SegmentId>,
     /// Work that a damaged row keeps from being done.
     pub(crate) stuck_work: BTreeSet<Work>,
-    /// For each head: bytes of its own volume that were alive where it forked off.
-    pub(crate) inherited: HashMap<SpaceId, u64>,
-    /// Points, heads or old cells changed since `inherited` was computed.
-    pub(crate) inherited_stale: bool,
+    /// What usage is beyond sums that every commit can afford.
+    pub(crate) beyond: Beyond,
+    /// Points, heads or old cells changed since `beyond` was computed.
+    pub(crate) usage_stale: bool,
     /// Chains may have become mergeable.
     pub(crate) merge_due: bool,
 }
@@ -187,8 +179,8 @@ impl Store {
             trim: true,
             stuck_segments: BTreeSet::new(),
             stuck_work: BTreeSet::new(),
-            inherited: HashMap::new(),
-            inherited_stale: true,
+            beyond: Beyond::default(),
+            usage_stale: true,
             merge_due: true,
         };
         let shared = Arc::new(Shared::new(kv, segments, next_extent));
@@ -261,30 +253,6 @@ impl Store {
     #[must_use]
     pub fn snapshot_at(&self, volume: VolumeId, access_point: &str) -> Option<Arc<Snapshot>> {
         self.core.lock().catalog.snapshot_at(volume, access_point)
-    }
-
-    /// What a volume uses, as of the last commit. Takes no lock that a commit holds.
-    #[must_use]
-    pub fn usage(&self, volume: VolumeId) -> Usage {
-        self.usage.read().get(&volume).map_or_else(Usage::default, |(usage, _)| *usage)
-    }
-
-    pub(crate) fn publish_usage(&self, core: &mut Core) {
-        let tree = core.history.tree();
-        if std::mem::take(&mut core.inherited_stale) {
-            let heads = core.catalog.volumes.values().map(|volume| volume.space);
-            core.inherited = heads.map(|head| (head, tree.inherited(head))).collect();
-        }
-        let totals = tree.totals();
-        let usage = core.catalog.volumes.values().map(|volume| {
-            let total = totals.get(&volume.id.0).copied().unwrap_or(0);
-            let inherited = core.inherited.get(&volume.space).copied().unwrap_or(0);
-            let live_bytes = tree.live(volume.space, inherited);
-            let snapshot_bytes = total.saturating_sub(live_bytes);
-            let usage = Usage { live_bytes, snapshot_bytes };
-            (volume.id, (usage, core.catalog.count(volume.id) > 0))
-        });
-        *self.usage.write() = usage.collect();
     }
 
     /// Opens the writable end of a line. Serve it by one owner at a time.

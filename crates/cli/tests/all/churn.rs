@@ -81,22 +81,26 @@ impl Churn {
         }
     }
 
-    /// Deletes a snapshot and holds what comes free against the prediction.
+    /// Deletes a snapshot and holds what comes free against the prediction. What a clone still shows then counts at the
+    /// clone, so it is the sum over all filesystems that falls.
     fn delete(&mut self, snapshot: &str) {
-        let of = snapshot.split('@').next().unwrap();
-        let line = format!("fs show {of}");
-        let held = |world: &World| world.json(&line)["snapshot_bytes"].as_u64().unwrap();
         // Figures of filesystems are those of the last commit; predictions commit first.
         self.world.ok("sync");
-        let before = held(&self.world);
+        let before = self.used();
         let space = self.world.json(&format!("snapshot space {snapshot}"));
         self.world.ok(&format!("snapshot delete {snapshot}"));
         self.snapshots.retain(|other| other != snapshot);
-        let freed = before.saturating_sub(held(&self.world));
-        // The figures of a clone leave out what its origin shares.
-        if of == "home" {
-            assert_eq!(freed, space["bytes"].as_u64().unwrap(), "{snapshot}");
-        }
+        assert_eq!(before - self.used(), space["bytes"].as_u64().unwrap(), "{snapshot}");
+    }
+
+    /// What all filesystems use, live and in snapshots.
+    fn used(&self) -> u64 {
+        let used = |name: &String| {
+            let shown = self.world.json(&format!("fs show {name}"));
+            let bytes = |field: &str| shown[field].as_u64().unwrap();
+            bytes("live_bytes") + bytes("snapshot_bytes")
+        };
+        self.filesystems.iter().map(used).sum()
     }
 
     fn forget(&mut self, filesystem: &str) {
