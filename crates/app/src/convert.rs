@@ -128,6 +128,14 @@ pub(crate) fn mount_error(object: &str, dir: &Path, error: &MountError) -> AppEr
             ErrorKind::Unavailable,
             "Check that /dev/fuse exists and that the package fuse3 is installed.".to_owned(),
         ),
+        MountError::Hangs(_) => (
+            ErrorKind::Busy,
+            format!(
+                "Wait until its server answers; or end the wait as root with `umount -f {0}` and \
+                 `umount -l {0}`, and try again.",
+                dir.display()
+            ),
+        ),
         MountError::System(_) => (
             ErrorKind::Unavailable,
             "Look into the log of the server and of the kernel.".to_owned(),
