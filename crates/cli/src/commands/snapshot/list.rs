@@ -6,7 +6,7 @@ use tintype_model::{ByteSize, Tags, VolumeName};
 use crate::client::escape;
 use crate::commands::show;
 use crate::error::CliResult;
-use crate::options::{Global, time};
+use crate::options::{Global, parse_tags, time};
 use crate::output::Align::{Left, Right};
 use crate::output::Table;
 
@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(value_name = "FS")]
     filesystem: Option<VolumeName>,
     /// Only with all of these tags; repeated: with all tags of any one list
-    #[arg(long = "tag", value_name = "A,B")]
+    #[arg(long = "tag", value_name = "A,B", value_parser = parse_tags)]
     tags: Vec<Tags>,
     /// Only with this label
     #[arg(long)]
