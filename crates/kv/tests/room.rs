@@ -1,0 +1,123 @@
+//! A disk that others fill: batches are refused before anything happens, and go on when there is room again.
+//!
+//! Needs root, for a small disk of its own; skipped loudly elsewhere.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may stop")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tintype_kv::{Batch, FjallKv, Kv, KvError, Options};
+
+const MIB: u64 = 1 << 20;
+
+/// A disk of 64 MiB that is gone when dropped.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// `None` when this process may not mount.
+    fn new() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Some(c"size=64m");
+        match mount("none", dir.path(), "tmpfs", MountFlags::empty(), options) {
+            Ok(()) => Some(Self(dir)),
+            Err(e) => {
+                eprintln!("SKIPPED: cannot mount a small disk: {e}");
+                None
+            }
+        }
+    }
+
+    fn kv(&self) -> PathBuf {
+        self.0.path().join("kv")
+    }
+
+    fn free(&self) -> u64 {
+        let disk = rustix::fs::statvfs(self.0.path()).unwrap();
+        disk.f_bavail * disk.f_frsize
+    }
+
+    /// Another program leaves `free` bytes.
+    fn fill(&self, free: u64) -> PathBuf {
+        let path = self.0.path().join("other");
+        let mut file = fs::File::create(&path).unwrap();
+        while self.free() > free {
+            let want = usize::try_from((self.free() - free).min(MIB)).unwrap();
+            file.write_all(&vec![1; want]).unwrap();
+        }
+        path
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
+    }
+}
+
+fn open(dir: &Path) -> FjallKv {
+    FjallKv::open(dir, Options { memtable_bytes: MIB, ..Options::default() }).unwrap()
+}
+
+fn batch(n: u64, len: usize) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(format!("key{n:08}"), vec![n as u8; len]);
+    batch
+}
+
+#[test]
+fn a_full_disk_refuses_batches_and_the_store_goes_on_when_there_is_room() {
+    let Some(disk) = Disk::new() else { return };
+    let kv = open(&disk.kv());
+    kv.write(batch(1, 1000)).unwrap();
+    kv.sync().unwrap();
+    let other = disk.fill(0);
+    for n in 0..50 {
+        let refused = kv.write(batch(100 + n, 30_000));
+        assert!(matches!(refused, Err(KvError::NoSpace { .. })), "{refused:?}");
+    }
+    kv.sync().unwrap();
+    fs::remove_file(&other).unwrap();
+    (2..=10).for_each(|n| kv.write(batch(n, 1000)).unwrap());
+    kv.sync().unwrap();
+    assert_eq!(kv.range(b"key", b"kez").count(), 10);
+    drop(kv);
+    assert_eq!(open(&disk.kv()).range(b"key", b"kez").count(), 10);
+}
+
+#[test]
+fn what_frees_space_may_use_the_room_that_others_may_not() {
+    let Some(disk) = Disk::new() else { return };
+    let kv = open(&disk.kv());
+    kv.write(batch(1, 1000)).unwrap();
+    let _other = disk.fill(MIB / 2);
+    // The journal has room, but the memory table could not go to disk.
+    assert!(matches!(kv.write(batch(2, 1000)), Err(KvError::NoSpace { .. })));
+    let mut frees = batch(3, 1000);
+    frees.delete("key00000001").frees_space();
+    kv.write(frees).unwrap();
+    kv.sync().unwrap();
+    assert_eq!(kv.range(b"key", b"kez").count(), 1);
+}
+
+/// The journal's room is taken ahead, in the journal of a new store and in one that was found.
+#[test]
+fn a_batch_that_was_accepted_has_its_room_in_the_journal() {
+    let Some(disk) = Disk::new() else { return };
+    for reopened in [false, true] {
+        let kv = open(&disk.kv());
+        let _other = disk.fill(6 * MIB);
+        let mut accepted = 0;
+        for n in 0..2000 {
+            match kv.write(batch(n, 10_000)) {
+                Ok(()) => accepted += 1,
+                Err(KvError::NoSpace { .. }) => break,
+                Err(other) => panic!("after {accepted}, reopened {reopened}: {other}"),
+            }
+        }
+        kv.sync().unwrap();
+        assert!(accepted < 2000);
+    }
+}
