@@ -19,7 +19,7 @@ fn until_refused<T: std::fmt::Debug>(mut make: impl FnMut(u32) -> Reply<T>) -> (
 #[test]
 fn metadata_alone_is_held_to_the_capacity_and_taken_away_again() {
     const CAPACITY: u64 = 256 << 10;
-    let long = "x".repeat(4000);
+    const LONG: [u8; 4000] = [b'x'; 4000];
     let makers: [(&str, u32, &Make); 4] = [
         ("files", 400, &|f, n| {
             let name = format!("file {n}");
@@ -29,7 +29,7 @@ fn metadata_alone_is_held_to_the_capacity_and_taken_away_again() {
         }),
         ("symlinks", 40, &|f, n| {
             let name = format!("link {n}");
-            f.fs.symlink(&ME, ROOT, name.as_bytes(), long.as_bytes()).map(drop)
+            f.fs.symlink(&ME, ROOT, name.as_bytes(), &LONG).map(drop)
         }),
         ("attributes", 2, &|f, n| {
             let name = format!("user.{n}");
