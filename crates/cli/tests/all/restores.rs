@@ -61,7 +61,7 @@ fn data_that_is_given_up_while_it_is_written_stops_nothing() {
         world.ok("snapshot create home@base");
         let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
         std::thread::scope(|scope| {
-            for writer in 0..WRITERS {
+            let start = |writer| {
                 let (stop, done, dir) = (&stop, &done, home.join(format!("w{writer}")));
                 scope.spawn(move || {
                     let mut rng = Rng::new(writer + 1);
@@ -69,11 +69,16 @@ fn data_that_is_given_up_while_it_is_written_stops_nothing() {
                         tolerate(disturb(&mut rng, &dir));
                         done.fetch_add(1, Ordering::Relaxed);
                     }
-                });
-            }
+                })
+            };
+            let writers: Vec<_> = (0..WRITERS).map(start).collect();
             for round in 0..RESTORES {
                 let before = done.load(Ordering::Relaxed);
                 while done.load(Ordering::Relaxed) < before + 20 {
+                    if writers.iter().any(std::thread::ScopedJoinHandle::is_finished) {
+                        stop.store(true, Ordering::Release);
+                        return;
+                    }
                     std::thread::yield_now();
                 }
                 world.ok(&format!("snapshot restore home@base --keep k{round}"));
@@ -122,6 +127,7 @@ fn an_open_file_that_a_restore_took_away_answers_errors_and_harms_nothing() {
             assert!(!matches!(file.read_at(&mut bytes, 0), Ok(1..)), "a stale page: {bytes:?}");
             // Whether there is anything left to sync is the kernel's to say; it must come back.
             tolerate(file.sync_all());
+            world.ok(&format!("snapshot create home@held{round}"));
             drop(map);
             drop(file);
             fs::write(home.join("new"), "another").unwrap();
@@ -140,7 +146,7 @@ fn an_open_file_that_both_moments_have_shows_the_restored_one() {
         let home = world.path("home");
         fs::write(home.join("kept"), vec![1; 200_000]).unwrap();
         world.ok("snapshot create home@base");
-        for _ in 0..3 {
+        for round in 0..3 {
             let (file, map) = opened(&home.join("kept"), 2);
             world.ok("snapshot restore home@base");
             assert!(fs::read(home.join("kept")).unwrap().iter().all(|byte| *byte == 1));
@@ -159,6 +165,7 @@ fn an_open_file_that_both_moments_have_shows_the_restored_one() {
                 }
                 Err(error) => assert!(taken_away(&error), "{error}"),
             }
+            world.ok(&format!("snapshot create home@held{round}"));
             drop((file, map));
         }
         consistent(&world);

@@ -167,12 +167,17 @@ fn a_later_snapshot_does_not_hold_what_was_removed() {
         let home = world.path("home");
         fs::write(home.join("kept"), Rng::new(2).bytes(MIB as usize)).unwrap();
         for round in 0..4 {
-            let path = home.join("large");
-            fs::write(&path, Rng::new(round).bytes(8 << 20)).unwrap();
+            let paths: Vec<_> = (0..300).map(|number| home.join(format!("f{number}"))).collect();
+            for (number, path) in (0..).zip(&paths) {
+                fs::write(path, Rng::new(round << 32 | number).bytes(50_000)).unwrap();
+            }
             if round % 2 == 0 {
                 world.ok("sync");
             }
-            fs::remove_file(&path).unwrap();
+            // Removed while they are open, so that the last close removes the data.
+            let open: Vec<_> = paths.iter().map(|path| File::open(path).unwrap()).collect();
+            paths.iter().for_each(|path| fs::remove_file(path).unwrap());
+            drop(open);
             world.ok(&format!("snapshot create home@s{round}"));
         }
         fs::remove_file(home.join("kept")).unwrap();
