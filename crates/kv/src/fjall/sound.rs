@@ -174,6 +174,7 @@ mod tests {
         assert_eq!(found(&[&all[0], &all[1], &all[2]], none()), Ok(8));
         assert_eq!(found(&[b"gone", &all[1], &all[2]], none()), Ok(8));
         assert!(found(&[&all[0], b"gone", &all[2]], none()).is_err());
+        assert!(found(&[&all[0], b"gone", b""], none()).is_err());
         let short = batches(1, 3, 0);
         assert!(
             found(&[&short, &all[1]], none())
