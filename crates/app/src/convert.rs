@@ -64,6 +64,7 @@ fn kv_kind(error: &KvError) -> (ErrorKind, &'static str) {
         }
         KvError::Damaged { .. } => (ErrorKind::Damaged, FSCK),
         KvError::Io { source, .. } => io_kind(source),
+        KvError::NoSpace { .. } => io_kind(&std::io::ErrorKind::StorageFull.into()),
         KvError::Poisoned => (ErrorKind::Unavailable, DISK),
         _ => (ErrorKind::Internal, "Report this defect."),
     }
