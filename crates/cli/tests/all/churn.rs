@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tintype_testkit::{Rng, Tree, amount};
 
@@ -86,11 +87,22 @@ impl Churn {
     fn delete(&mut self, snapshot: &str) {
         // Figures of filesystems are those of the last commit; predictions commit first.
         self.world.ok("sync");
+        self.settle();
         let before = self.used();
         let space = self.world.json(&format!("snapshot space {snapshot}"));
         self.world.ok(&format!("snapshot delete {snapshot}"));
         self.snapshots.retain(|other| other != snapshot);
+        self.settle();
         assert_eq!(before - self.used(), space["bytes"].as_u64().unwrap(), "{snapshot}");
+    }
+
+    /// Waits until nothing is left to reclaim.
+    fn settle(&self) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.world.json("status")["jobs"].to_string().contains("reclaim") {
+            assert!(Instant::now() < end, "reclaim does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// What all filesystems use, live and in snapshots.
