@@ -37,13 +37,15 @@ use self::identity::{Identity, Stage};
 use self::journal::Known;
 use self::link::{LINK_KEY, Link, NO_JOURNAL, StoreId, Synced};
 use self::mark::Mark;
-use self::room::Room;
+use self::room::{Need, Room};
 use crate::batch::{KEY_LIMIT, KEY_MAX};
 use crate::{Batch, Kv, KvError, Op, Pair, Pairs};
 
 const MIB: u64 = 1024 * 1024;
 /// Flushed memtables that may wait before writers do. The engine blocks for good at 4 when it has failed.
 const SEALED_MAX: usize = 3;
+/// About so many bytes has a row of a batch that is only estimated.
+const ROW_BYTES: usize = 64;
 
 /// Memory and disk that the engine may use. [`Options::default`] is meant for a small server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub struct FjallKv {
     records: Keyspace,
     db: Database,
     closing: journal::Closing,
+    /// Bytes at which memory goes to disk.
+    memtable: u64,
     path: PathBuf,
     _lock: File,
 }
@@ -92,6 +96,7 @@ impl FjallKv {
         let lock = journal::lock(&path)?;
         let known = journal::before_open(&path)?;
         let (db, records) = open_engine(&path, options)?;
+        let memtable = room::memtable_limit(&path, options.memtable_bytes);
         let written =
             if known.fresh { Synced::default() } else { last_batch(&path, &records, &known)? };
         let opened = |e| journal::refused(&path, e);
@@ -106,6 +111,7 @@ impl FjallKv {
             records,
             db,
             closing: journal::Closing::new(&path, known.store),
+            memtable,
             path,
             _lock: lock,
         };
@@ -148,12 +154,33 @@ impl FjallKv {
     /// Takes room for a batch, applies it and shows it. An empty one leaves only its link.
     fn write_through(&self, batch: Batch) -> Result<(), KvError> {
         let mut room = self.commit.lock();
-        let len = tail::batch_len(batch.len() as u64, batch.bytes() as u64);
-        room.take(len, self.db.write_buffer_size(), batch.frees())?;
+        room.take(&self.need(batch.len(), batch.bytes(), batch.frees()))?;
         let next = Synced { number: self.written.lock().number + 1, journal: room.journal() };
         self.apply(batch, next.number).map_err(|e| self.error("write", e))?;
         *self.written.lock() = next;
         self.refresh();
+        self.rotate_early()
+    }
+
+    /// What a batch of so many operations and bytes needs now.
+    fn need(&self, ops: usize, bytes: usize, frees: bool) -> Need {
+        Need {
+            len: tail::batch_len(ops as u64, bytes as u64),
+            beside: 0,
+            unflushed: self.db.write_buffer_size(),
+            memtable: self.memtable,
+            tables: self.records.disk_space(),
+            young: self.records.l0_table_count(),
+            frees,
+        }
+    }
+
+    /// Sends memory to disk when it holds what this disk can take; the engine remembers the size of a larger disk.
+    fn rotate_early(&self) -> Result<(), KvError> {
+        let full = self.db.write_buffer_size() >= self.memtable;
+        if full && self.records.sealed_memtable_count() == 0 {
+            self.records.rotate_memtable().map_err(|e| self.error("write", e))?;
+        }
         Ok(())
     }
 
@@ -220,6 +247,12 @@ impl Kv for FjallKv {
         }
         self.settle(SEALED_MAX)?;
         self.write_through(batch)
+    }
+
+    fn room_for(&self, bytes: u64, beside: u64, frees: bool) -> Result<(), KvError> {
+        let mut room = self.commit.lock();
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        room.ensure(&Need { beside, ..self.need(bytes / ROW_BYTES, bytes, frees) })
     }
 
     fn sync(&self) -> Result<(), KvError> {

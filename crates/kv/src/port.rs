@@ -57,6 +57,16 @@ pub trait Kv: Send + Sync + 'static {
     /// [`KvError::Poisoned`] after an earlier failure. Any other error poisons the store.
     fn write(&self, batch: Batch) -> Result<(), KvError>;
 
+    /// Whether a batch of about `bytes`, beside `beside` bytes that the caller writes to other files of the same disk, would find
+    /// room now; takes that room where it can. A promise only as long as nobody else fills the disk.
+    ///
+    /// # Errors
+    /// [`KvError::NoSpace`]: [`Kv::write`] would refuse it. Nothing has changed.
+    fn room_for(&self, bytes: u64, beside: u64, frees: bool) -> Result<(), KvError> {
+        let _ = (bytes, beside, frees);
+        Ok(())
+    }
+
     /// Makes every batch durable whose write returned before this call.
     ///
     /// # Errors

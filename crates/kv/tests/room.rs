@@ -122,3 +122,65 @@ fn a_batch_that_was_accepted_has_its_room_in_the_journal() {
         assert!(accepted < 2000);
     }
 }
+
+#[test]
+fn a_disk_without_a_free_byte_takes_small_batches_that_free_space_and_refuses_large_ones_unharmed()
+{
+    let Some(disk) = Disk::new() else { return };
+    let kv = FjallKv::open(disk.kv(), Options::default()).unwrap();
+    // The journal is just short of the step in which its room is taken.
+    (0..100).for_each(|n| kv.write(batch(1000 + n, 10_000)).unwrap());
+    kv.sync().unwrap();
+    let other = disk.fill(0);
+    for n in 0..50 {
+        let mut small = batch(100 + n, 10_000);
+        small.frees_space();
+        kv.write(small).unwrap();
+    }
+    // More than memory takes: its table would find no room, and the engine would end.
+    let mut large = batch(2, 3 << 20);
+    large.frees_space();
+    assert!(matches!(kv.write(large.clone()), Err(KvError::NoSpace { .. })));
+    kv.sync().unwrap();
+    fs::remove_file(&other).unwrap();
+    kv.write(large).unwrap();
+    kv.sync().unwrap();
+    drop(kv);
+    assert_eq!(open(&disk.kv()).range(b"key", b"kez").count(), 151);
+}
+
+/// Batches of both kinds until neither is taken, while tables are flushed and merged: the engine never fails.
+#[test]
+fn an_almost_full_disk_never_ends_the_engine() {
+    let Some(disk) = Disk::new() else { return };
+    let kv = open(&disk.kv());
+    let other = disk.fill(24 * MIB);
+    let (mut taken, mut refused) = (0, 0);
+    for n in 0..3000 {
+        let mut next = batch(n % 900, 20_000);
+        if n % 3 == 0 {
+            next.frees_space();
+        }
+        match kv.write(next) {
+            Ok(()) => taken += 1,
+            Err(KvError::NoSpace { .. }) => refused += 1,
+            Err(e) => panic!("after {taken}: {e}"),
+        }
+    }
+    assert!(taken > 100 && refused > 100, "{taken} taken, {refused} refused");
+    kv.sync().unwrap();
+    fs::remove_file(&other).unwrap();
+    kv.write(batch(1, 1000)).unwrap();
+    kv.sync().unwrap();
+}
+
+#[test]
+fn room_is_asked_for_before_a_batch_is_made() {
+    let Some(disk) = Disk::new() else { return };
+    let kv = open(&disk.kv());
+    kv.room_for(100_000, 4 * MIB, false).unwrap();
+    let _other = disk.fill(8 * MIB);
+    kv.room_for(100_000, MIB, false).unwrap();
+    assert!(matches!(kv.room_for(100_000, 8 * MIB, false), Err(KvError::NoSpace { .. })));
+    kv.room_for(100_000, 0, true).unwrap();
+}
