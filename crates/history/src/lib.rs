@@ -15,6 +15,7 @@ mod history;
 mod merge;
 pub mod read;
 mod reclaim;
+mod thin;
 mod tree;
 mod types;
 mod usage;

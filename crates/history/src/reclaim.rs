@@ -82,7 +82,9 @@ impl History {
             }
             batch.delete(row_key);
         }
-        self.trim_tombstones(batch, &gone)?;
+        for (_, space, birth) in self.trim_tombstones(batch, &gone)?.0 {
+            self.note_gone(space, birth);
+        }
         output.freed_bytes += freed;
         self.add_dead(space, death, birth, -freed.cast_signed());
         if owner != space {
@@ -122,8 +124,9 @@ impl History {
     }
 
     /// Removes tombstones below which nothing is left, in the space of each removed version and in those
-    /// that are joined above it.
-    fn trim_tombstones(&self, batch: &mut Batch, gone: &Gone) -> Result<()> {
+    /// that are joined above it. Answers all that is gone then.
+    fn trim_tombstones(&self, batch: &mut Batch, gone: &Gone) -> Result<Gone> {
+        let mut all = Gone::default();
         let mut last = None;
         for (key, space, _) in &gone.0 {
             if last.replace((*space, *key)) == Some((*space, *key)) {
@@ -135,8 +138,9 @@ impl History {
             for above in sequence.spaces.iter().take(from + 1).rev() {
                 self.trim_key(batch, *above, *key, &mut bare)?;
             }
+            all.0.extend(bare.0);
         }
-        Ok(())
+        Ok(all)
     }
 
     fn trim_key(&self, batch: &mut Batch, space: SpaceId, key: Key, gone: &mut Gone) -> Result<()> {
@@ -329,6 +333,7 @@ impl History {
         }
         batch.delete(space_row(space));
         self.tree.remove(space);
+        self.stale.forget(space);
         self.deep = true;
         Ok(true)
     }

@@ -106,6 +106,7 @@ impl Store {
         let mut core = self.core();
         let core = &mut *core;
         let mut batch = Batch::new();
+        batch.frees_space();
         let mut output = Output::default();
         let stepped = core.history.step(&mut batch, STEP_ROWS, &mut output);
         let mut done = match stepped {
@@ -117,7 +118,7 @@ impl Store {
             done = core.trim;
         }
         if !done && batch.is_empty() {
-            return self.merge_step(core);
+            return self.quiet_step(core);
         }
         core.merge_due = true;
         let applied = self.apply_refs(core, &mut batch, Vec::new(), &output);
@@ -134,6 +135,15 @@ impl Store {
 }
 
 impl Store {
+    /// What changes no sum, when nothing else is due: lists become thinner, then chains shorter.
+    fn quiet_step(&self, core: &mut Core) -> Result<bool> {
+        let mut batch = Batch::new();
+        let thinned = core.history.thin_touched(&mut batch, STEP_ROWS)?;
+        let written = self.write_batch(core, batch, false);
+        self.poisoning(written)?;
+        if thinned { Ok(true) } else { self.merge_step(core) }
+    }
+
     /// A damaged row stops one piece of work, not all: forgets what the step changed in memory, and the work
     /// until the store is opened again.
     fn set_aside(&self, core: &mut Core, error: &StoreError) -> Result<bool> {
@@ -196,7 +206,9 @@ fn keeper(store: &Weak<Store>) {
             return;
         }
         if commit || last.elapsed() >= interval {
-            if let Err(error) = store.sync() {
+            if let Err(error) = store.sync()
+                && !error.is_full()
+            {
                 tracing::error!(%error, "a background commit failed");
             }
             last = Instant::now();
@@ -250,7 +262,9 @@ impl Store {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(error) => {
-                    tracing::warn!(%error, "background work failed; it will be tried again");
+                    if !error.is_full() {
+                        tracing::warn!(%error, "background work failed; it will be tried again");
+                    }
                     self.clean_due.store(true, Ordering::Release);
                     return false;
                 }

@@ -79,3 +79,34 @@ fn restores_do_not_lengthen_reads() {
     assert!(chain <= 4 + 2 * heads, "{chain} spaces with {heads} heads");
     alone(&mut world);
 }
+
+/// A snapshot at each step, the newest few kept, beside an old one and a clone: what a comparison reads does not grow with
+/// the number of snapshots that there were.
+#[test]
+fn rolling_retention_does_not_lengthen_lists() {
+    let mut world = World::new(7);
+    for _ in 0..60 {
+        world.mutate().unwrap();
+    }
+    world.snapshot_now(0, false).unwrap();
+    world.clone_volume().unwrap();
+    for round in 0..300 {
+        for line in 0..2 {
+            world.passing_key(line, round).unwrap();
+            world.snapshot_now(line, round % 7 == 0).unwrap();
+        }
+        while world.snaps.len() > 9 {
+            world.delete_snapshot(1).unwrap();
+        }
+        if round % 50 == 49 {
+            world.reopen().unwrap();
+        }
+        while world.store.reclaim_step().unwrap() {}
+    }
+    world.check().unwrap();
+    world.check_fsck().unwrap();
+    let names: usize = world::touched_lists(&*world.kv).values().map(Vec::len).sum();
+    assert!(names < 100, "{names} names in lists of two lines with eight snapshots");
+    world.delete_snapshot(0).unwrap();
+    alone(&mut world);
+}

@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may stop")]
 
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
-use tintype_kv::MemoryKv;
+use tintype_history::codec::{
+    Bytes, decode_keys, parse_row, prefix, row_range, space_row, version_row,
+};
+use tintype_history::{Epoch, SpaceId};
+use tintype_kv::{Kv, MemoryKv};
 use tintype_model::{
     AccessPoint, SnapshotId, SnapshotMeta, SnapshotName, VolumeId, VolumeKind, VolumeMeta,
     VolumeName,
@@ -273,6 +277,32 @@ impl World {
         Ok(())
     }
 
+    /// Names what a volume shows now.
+    pub fn snapshot_now(&mut self, v: usize, writable: bool) -> Result<(), StoreError> {
+        let volume = self.vols[v].id;
+        let new = self.new_snapshot(None, writable);
+        let id = self.store.create_snapshot(volume, new)?.id;
+        let state = self.vols[v].state.clone();
+        let owner = if writable { Some(serve(&self.store, LineRef::Snapshot(id))?) } else { None };
+        self.snaps.push(Snap { id, volume, state, owner });
+        Ok(())
+    }
+
+    /// Writes a key that no other round uses, and removes the one of three rounds before.
+    pub fn passing_key(&mut self, v: usize, round: u64) -> Result<(), StoreError> {
+        let Vol { owner, state, .. } = &mut self.vols[v];
+        let mut line = owner.line.lock();
+        let key = Key::new(3, round, 0);
+        line.put_fresh(key, vec![1].into(), Box::default());
+        state.insert(key, Val { body: vec![1], ..Val::default() });
+        if let Some(before) = round.checked_sub(3) {
+            let key = Key::new(3, before, 0);
+            line.delete(key);
+            state.remove(&key);
+        }
+        Ok(())
+    }
+
     pub fn make_writable(&mut self) -> Result<(), StoreError> {
         let fixed: Vec<usize> =
             (0..self.snaps.len()).filter(|i| self.snaps[*i].owner.is_none()).collect();
@@ -327,6 +357,15 @@ impl World {
                 chosen.push(self.snaps.remove(i));
             }
         }
+        self.delete_these(chosen)
+    }
+
+    pub fn delete_snapshot(&mut self, index: usize) -> Result<(), StoreError> {
+        let chosen = vec![self.snaps.remove(index)];
+        self.delete_these(chosen)
+    }
+
+    fn delete_these(&mut self, chosen: Vec<Snap>) -> Result<(), StoreError> {
         let ids: Vec<_> = chosen.iter().map(|snap| snap.id).collect();
         self.log.push(format!("delete {ids:?}"));
         drop(chosen);
@@ -501,8 +540,38 @@ impl World {
     pub fn check_fsck(&mut self) -> Result<(), StoreError> {
         let report = self.store.fsck(false)?;
         assert_eq!(report.problems, Vec::<String>::new());
+        self.check_lists();
         Ok(())
     }
+
+    /// At least half of what the lists of each closed epoch say names a version that is there.
+    fn check_lists(&self) {
+        for ((space, epoch), keys) in touched_lists(&*self.kv) {
+            let told = keys.len();
+            let there = |key: &Key| self.kv.get(&version_row(space, *key, epoch)).unwrap();
+            let useful = keys.into_iter().collect::<BTreeSet<_>>().iter().filter_map(there).count();
+            assert!(
+                told <= 2 * useful,
+                "{space:?} {epoch:?}: of {told} names {useful} have a version"
+            );
+        }
+    }
+}
+
+/// Touched keys of all closed epochs, as often as they are named.
+pub fn touched_lists(kv: &dyn Kv) -> BTreeMap<(SpaceId, Epoch), Vec<Key>> {
+    let mut lists = BTreeMap::<_, Vec<Key>>::new();
+    let (from, to) = row_range(prefix::TOUCHED, &[]);
+    for row in kv.range(&from, &to) {
+        let (row, value) = row.unwrap();
+        let [space, epoch, _] = parse_row::<3>(&row).unwrap();
+        let open = kv.get(&space_row(SpaceId(space))).unwrap().unwrap();
+        if epoch < Bytes(&open).varint().unwrap() {
+            let list = lists.entry((SpaceId(space), Epoch(epoch))).or_default();
+            list.extend(decode_keys(&value).unwrap());
+        }
+    }
+    lists
 }
 
 /// What a moment refers to, with its accounted bytes: versions by key and birth, blocks by reference.
