@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::extents::{EXTENT, ExtentRow, SHARED, extent_row, shared_row};
-use crate::meta::{META, Place as SnapshotPlace};
+use crate::meta::{Catalog, META, Place as SnapshotPlace};
 use crate::refs::{SEGMENT, place, segment_row};
 use crate::store::{Core, NEXT_EXTENT, Store};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -97,6 +97,10 @@ impl Store {
     /// Derives everything in memory from the rows again.
     pub(crate) fn reload(&self, core: &mut Core) -> Result<()> {
         let mut history = tintype_history::History::open(self.shared.kv.clone())?;
+        // Lines may have gone on to epochs that no row knows yet.
+        let given = core.history.reserve_epoch();
+        while history.reserve_epoch() < given {}
+        core.catalog = Catalog::load(&*self.shared.kv)?;
         for volume in core.catalog.volumes.values() {
             history.set_head(volume.space, true);
         }
@@ -111,6 +115,7 @@ impl Store {
         core.history = history;
         core.sums = crate::store::load_sums(&*self.shared.kv)?;
         self.shared.extents.clear();
+        (core.trim, core.usage_stale, core.merge_due) = (true, true, true);
         Ok(())
     }
 

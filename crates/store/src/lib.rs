@@ -22,6 +22,7 @@ mod meta;
 mod moment;
 mod ram;
 mod refs;
+mod room;
 mod scrub;
 mod shared;
 mod snapshots;

@@ -8,13 +8,14 @@ use crate::live::LiveLine;
 use crate::meta::{Catalog, Place, Snapshot, Volume};
 use crate::moment::View;
 use crate::refs::{SEGMENT, SegmentSums};
+use crate::room::Round;
 use crate::shared::Shared;
 use crate::usage::{Beyond, Usage};
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tintype_history::codec::{Bytes, row_range};
 use tintype_history::{Epoch, History, Key, Point, Removal, SpaceId, Work};
 use tintype_kv::Kv;
@@ -23,6 +24,9 @@ use tintype_segments::{Codec, SegmentId, Segments};
 
 /// Row of the next extent id.
 pub(crate) const NEXT_EXTENT: &[u8] = b"E";
+
+/// How long a change waits for a commit that finds no room.
+const FULL_WAIT: Duration = Duration::from_millis(250);
 
 /// How a store behaves.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +143,10 @@ pub struct Store {
     pub(crate) clean_due: AtomicBool,
     pub(crate) progress: Mutex<crate::status::Progress>,
     pub(crate) threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    /// Cuts for which the disk had no room, oldest first; changed under `commit`.
+    pub(crate) held: Mutex<VecDeque<Round>>,
+    /// The last commit found no room.
+    pub(crate) full: AtomicBool,
 }
 
 impl Store {
@@ -198,6 +206,8 @@ impl Store {
             clean_due: AtomicBool::new(true),
             progress: Mutex::default(),
             threads: Mutex::default(),
+            held: Mutex::default(),
+            full: AtomicBool::new(false),
         });
         store.publish_usage(&mut store.core.lock());
         if options.background {
@@ -258,9 +268,13 @@ impl Store {
     /// Opens the writable end of a line. Serve it by one owner at a time.
     ///
     /// # Errors
-    /// The line does not exist.
+    /// The line does not exist, or earlier changes of it still wait for room on the disk.
     pub fn open_line(&self, line: LineRef) -> Result<LiveLine> {
         self.shared.check()?;
+        let space = line_space(&self.core.lock(), line)?;
+        if self.holds(space) {
+            self.sync()?;
+        }
         let core = self.core.lock();
         let space = line_space(&core, line)?;
         Ok(self.line(&core, space))
@@ -286,12 +300,18 @@ impl Store {
     /// Commits and forgets the owner.
     ///
     /// # Errors
-    /// The commit failed.
+    /// The commit failed. What a full disk refused is committed when there is room, unless the store closes before.
     pub fn detach(&self, line: LineRef) -> Result<()> {
         let synced = self.sync();
         let _commit = self.commit.lock();
-        if let Ok(space) = line_space(&self.core.lock(), line) {
-            self.owners.lock().remove(&space);
+        let space = line_space(&self.core.lock(), line);
+        if let Ok(space) = space {
+            let owner = self.owners.lock().remove(&space);
+            if let (Some(owner), Err(error)) = (owner, &synced)
+                && error.is_full()
+            {
+                self.hold_line(&owner);
+            }
         }
         synced
     }
@@ -393,7 +413,8 @@ impl Store {
         self.shared.check()
     }
 
-    /// Waits while too much is in memory. Call after a change, without your lock.
+    /// Waits while too much is in memory. Call after a change, without your lock. On a full disk it waits only for a moment: what
+    /// frees space must go on.
     pub fn throttle(&self) {
         let shared = &self.shared;
         if shared.dirty_records.load(Ordering::Relaxed) > self.options.dirty_records_max {
@@ -411,8 +432,12 @@ impl Store {
             return;
         }
         shared.bell.ring(|wanted| wanted.commit = true);
+        let start = Instant::now();
         let mut wanted = shared.bell.wanted.lock();
         while over() && shared.check().is_ok() && !wanted.stop {
+            if self.is_full() && start.elapsed() > FULL_WAIT {
+                break;
+            }
             shared.bell.room.wait_for(&mut wanted, Duration::from_millis(50));
         }
     }
