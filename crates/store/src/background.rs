@@ -42,11 +42,17 @@ impl Store {
     /// # Errors
     /// The last commit failed.
     pub fn close(&self) -> Result<()> {
+        self.closes_soon();
         let synced = self.sync();
         self.stop_threads();
         self.shared.shut_down();
         self.shared.segments.close()?;
         synced
+    }
+
+    /// A running fsck ends with an error, so that nobody who has to write before the store closes waits for it.
+    pub fn closes_soon(&self) {
+        self.shared.say_closing();
     }
 
     fn stop_threads(&self) {
