@@ -454,9 +454,12 @@ impl Commit<'_> {
                 }
                 self.output.freed_bytes += bytes;
                 let tombstone = deleted && old.over && self.older_exists(key, old.birth)?;
-                // Deleted in its own epoch: when it comes again, the list names it twice.
+                // Also when it was born just now: if it comes again, the list names it twice.
                 if old.birth != self.epoch || deleted {
                     self.history.note_gone(owner, old.birth);
+                }
+                if deleted && !tombstone {
+                    self.history.note_gone(self.space, self.epoch);
                 }
                 Ok(tombstone)
             }
