@@ -16,6 +16,7 @@ mod merge;
 pub mod read;
 mod reclaim;
 mod thin;
+mod tombstones;
 mod tree;
 mod types;
 mod usage;

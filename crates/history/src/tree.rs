@@ -99,6 +99,12 @@ impl Space {
         (!self.names.contains_key(&newest)).then_some(newest)
     }
 
+    /// Whether a name or a fork sits in `from .. below`.
+    fn has_point(&self, from: Epoch, below: Epoch) -> bool {
+        self.names.range(from..below).next().is_some()
+            || self.children.range(from..below).next().is_some()
+    }
+
     fn first_point(&self, from: Epoch) -> Option<Epoch> {
         let pin = self.pin_only();
         let keep = |epoch: &&Epoch| Some(**epoch) != pin;
@@ -311,6 +317,11 @@ impl Tree {
     pub fn has_earlier_point(&self, space: SpaceId) -> bool {
         let sequence = self.sequence(space);
         sequence.base > Epoch(0) || self.first_point(&sequence, Epoch(0)).is_some()
+    }
+
+    /// Whether a name or a fork of this very space sits in `from .. below`, joined or not.
+    pub(crate) fn has_point(&self, space: SpaceId, from: Epoch, below: Epoch) -> bool {
+        self.spaces.get(&space).is_some_and(|found| found.has_point(from, below))
     }
 
     /// The oldest point of a root sequence: touched lists up to it serve nobody. `None`: keep all.

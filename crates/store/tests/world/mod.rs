@@ -303,6 +303,21 @@ impl World {
         Ok(())
     }
 
+    /// Removes a key, or brings it back.
+    pub fn toggle(&mut self, v: usize, key: Key) {
+        let owner = self.vols[v].owner.clone();
+        toggle(&owner, &mut self.vols[v].state, key);
+    }
+
+    /// The same few keys come and go on a random line.
+    fn toggle_some(&mut self) -> Result<(), StoreError> {
+        let Some((owner, index, volume)) = self.line() else { return Ok(()) };
+        let key = Key::new(4, self.rng.below(2), 0);
+        self.log.push(format!("toggle {index} {volume} {key:?}"));
+        toggle(&owner, self.state_mut(index, volume), key);
+        Ok(())
+    }
+
     pub fn make_writable(&mut self) -> Result<(), StoreError> {
         let fixed: Vec<usize> =
             (0..self.snaps.len()).filter(|i| self.snaps[*i].owner.is_none()).collect();
@@ -339,7 +354,10 @@ impl World {
         else {
             return Ok(());
         };
-        let i = i as usize;
+        self.clone_of(i as usize)
+    }
+
+    pub fn clone_of(&mut self, i: usize) -> Result<(), StoreError> {
         let meta = volume_meta(self.unique());
         self.log.push(format!("clone {i}"));
         let volume = self.store.clone_snapshot(self.snaps[i].id, NewVolume { meta })?;
@@ -422,7 +440,8 @@ impl World {
 
     pub fn step(&mut self) -> Result<(), StoreError> {
         match self.rng.below(100) {
-            0..60 => self.mutate(),
+            0..10 => self.toggle_some(),
+            10..60 => self.mutate(),
             60..68 => self.sync(),
             68..78 => self.snapshot(),
             78..80 => self.make_writable(),
@@ -555,6 +574,16 @@ impl World {
                 "{space:?} {epoch:?}: of {told} names {useful} have a version"
             );
         }
+    }
+}
+
+fn toggle(owner: &Owner, state: &mut State, key: Key) {
+    let mut line = owner.line.lock();
+    if state.remove(&key).is_some() {
+        line.delete(key);
+    } else {
+        line.put_new(key, vec![2].into(), Box::default());
+        state.insert(key, Val { body: vec![2], ..Val::default() });
     }
 }
 
