@@ -24,7 +24,7 @@ torture:
 	TINTYPE_DIFFERENTIAL_OPS=$$(($(ROUNDS) * 1000)) TINTYPE_DIFFERENTIAL_SEED=$(SEED) \
 	TINTYPE_DAMAGE_SAMPLES=$$(($(ROUNDS) * 4)) TINTYPE_DAMAGE_SEED=$(SEED) \
 	TINTYPE_CHURN_STEPS=$$(($(ROUNDS) * 4)) TINTYPE_CHURN_SEED=$(SEED) \
-	scripts/test -p tintype-cli --cargo-profile release -E 'test(/^(kill|suites|differential|damage|churn)::/)' --no-capture
+	scripts/test -p tintype-cli --profile torture --cargo-profile release -E 'test(/^(kill|suites|differential|damage|churn)::/)' --no-capture
 
 ## Formatting, lints, documentation, directions, licences.
 check:

@@ -13,6 +13,8 @@ use crate::port::MountError;
 
 const FSCK: &str = "Run `tintype fsck`, and put what is damaged back from a copy.";
 const DISK: &str = "Check the disk below the store and its free space, then restart the server.";
+const ROOM: &str = "Make room on the disk below the store, or delete snapshots. What waits is written then; \
+                    nothing has to be restarted.";
 const LIST: &str = "`tintype fs list` and `tintype snapshot list` show what exists.";
 
 /// An error of the store, about `object`.
@@ -22,6 +24,9 @@ pub(crate) fn store_error(object: &str, error: &StoreError) -> AppError {
 }
 
 fn store_kind(error: &StoreError) -> (ErrorKind, &'static str) {
+    if error.is_full() {
+        return (ErrorKind::NoSpace, ROOM);
+    }
     match error {
         StoreError::Kv(error) | StoreError::History(HistoryError::Kv(error)) => kv_kind(error),
         StoreError::Segments(error) => segments_kind(error),
@@ -64,6 +69,7 @@ fn kv_kind(error: &KvError) -> (ErrorKind, &'static str) {
         }
         KvError::Damaged { .. } => (ErrorKind::Damaged, FSCK),
         KvError::Io { source, .. } => io_kind(source),
+        KvError::NoSpace { .. } => io_kind(&std::io::ErrorKind::StorageFull.into()),
         KvError::Poisoned => (ErrorKind::Unavailable, DISK),
         _ => (ErrorKind::Internal, "Report this defect."),
     }
@@ -127,6 +133,14 @@ pub(crate) fn mount_error(object: &str, dir: &Path, error: &MountError) -> AppEr
         MountError::Unsupported(_) => (
             ErrorKind::Unavailable,
             "Check that /dev/fuse exists and that the package fuse3 is installed.".to_owned(),
+        ),
+        MountError::Hangs(_) => (
+            ErrorKind::Busy,
+            format!(
+                "Wait until its server answers; or end the wait as root with `umount -f {0}` and \
+                 `umount -l {0}`, and try again.",
+                dir.display()
+            ),
         ),
         MountError::System(_) => (
             ErrorKind::Unavailable,

@@ -82,42 +82,36 @@ impl App {
         self.mounts.lock().get(&id).filter(|mounted| mounted.mount.is_alive()).cloned()
     }
 
-    /// Mounts; the caller holds `admin`.
     /// One folder shows one filesystem: a second mount would hide the first.
     fn refuse_shown(&self, dir: &Path) -> AppResult<()> {
-        // The folder above: asking a mount itself could hang.
-        let place = |dir: &Path| match (
-            dir.parent().and_then(|d| d.canonicalize().ok()),
-            dir.file_name(),
-        ) {
-            (Some(above), Some(name)) => above.join(name),
-            _ => dir.to_owned(),
-        };
         let wanted = place(dir);
-        let mounts = self.mounts.lock();
-        let taken = |mounted: &&Arc<Mounted>| {
+        let shows = |mounted: &Mounted| {
             mounted.mount.is_alive() && (mounted.dir == dir || place(&mounted.dir) == wanted)
         };
-        if !mounts.values().any(|mounted| taken(&mounted)) {
-            return Ok(());
-        }
+        let found = self.mounts.lock().iter().find(|(_, other)| shows(other)).map(|(id, _)| *id);
+        let Some(id) = found else { return Ok(()) };
+        let other = self.store()?.volumes().into_iter().find(|volume| volume.id == id);
+        let name = other.map_or_else(|| id.to_string(), |other| other.meta.name.to_string());
         Err(AppError::new(
             ErrorKind::Busy,
             format!("mount folder {}", dir.display()),
-            "shows another filesystem already".to_owned(),
-            "Choose another folder, or unmount that one first: `tintype fs list` names it."
-                .to_owned(),
+            format!("shows filesystem {name} already"),
+            format!(
+                "Choose another folder, or unmount that one first: `tintype fs unmount {name}`."
+            ),
         ))
     }
 
+    /// Mounts; the caller holds `admin`.
     pub(crate) fn mount_now(&self, volume: &Volume, dir: &Path) -> AppResult<()> {
         let name = &volume.meta.name;
         let object = format!("filesystem {name}");
         // Somebody else may have unmounted it: let go of what is left.
         self.let_go(volume.id)?;
         self.refuse_shown(dir)?;
-        make_dir(dir)?;
+        // Before anything else looks at the folder: what hangs there would take us with it.
         self.mounter.repair(dir).map_err(|e| mount_error(&object, dir, &e))?;
+        make_dir(dir)?;
         let tree = trees::open(&self.store()?, volume.id, self.store_path())
             .map_err(|e| fs_error(&object, &e))?;
         let mount = match self.mounter.mount(name, dir, Arc::clone(&tree) as _) {
@@ -198,7 +192,15 @@ impl App {
     }
 }
 
-/// Makes the folder if nothing is there; a dead mount is something.
+/// Where a folder really is. Only the folder above is asked: asking a mount itself could hang.
+fn place(dir: &Path) -> PathBuf {
+    match (dir.parent().and_then(|above| above.canonicalize().ok()), dir.file_name()) {
+        (Some(above), Some(name)) => above.join(name),
+        _ => dir.to_owned(),
+    }
+}
+
+/// Makes the folder if nothing is there.
 fn make_dir(dir: &Path) -> AppResult<()> {
     match std::fs::symlink_metadata(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {

@@ -105,6 +105,9 @@ impl App {
 
     /// Flushes and unmounts everything, makes it durable, and closes the store.
     pub fn close(&self) -> AppResult<()> {
+        if let Some(store) = &*self.store.read() {
+            store.closes_soon();
+        }
         let _one_change = self.admin.lock();
         let said = self.write_holder(true);
         self.unmount_all();

@@ -21,6 +21,9 @@ pub enum MountError {
     /// The system cannot mount: no /dev/fuse, no fusermount3, not permitted.
     #[error("{0}")]
     Unsupported(String),
+    /// What is mounted there does not answer.
+    #[error("{0}")]
+    Hangs(String),
     /// Anything else that the system answered.
     #[error("{0}")]
     System(String),

@@ -170,10 +170,14 @@ impl App {
     pub fn snapshot_delete(&self, names: &[SnapshotRef]) -> AppResult<DeletedInfo> {
         let _one_change = self.admin.lock();
         let mut gone: BTreeMap<SnapshotId, Arc<Snapshot>> = BTreeMap::new();
+        let mut deleted: Vec<String> = Vec::new();
         for name in names {
             let (volume, snapshot) = self.snapshot(name)?;
             self.refuse_protected(&volume, std::slice::from_ref(&snapshot))?;
-            gone.insert(snapshot.id, snapshot);
+            // A name that is given twice is one deletion.
+            if gone.insert(snapshot.id, snapshot).is_none() {
+                deleted.push(name.to_string());
+            }
         }
         let ids: Vec<SnapshotId> = gone.keys().copied().collect();
         for snapshot in gone.values() {
@@ -181,7 +185,6 @@ impl App {
                 mounted.tree.leave_snapshot(snapshot.id);
             }
         }
-        let deleted: Vec<String> = names.iter().map(ToString::to_string).collect();
         self.store()?
             .delete_snapshots(&ids)
             .map_err(|e| store_error(&format!("snapshots {}", deleted.join(", ")), &e))?;

@@ -17,15 +17,17 @@ pub struct Global {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// Socket of the server (default: tintype/socket in the user's runtime folder)
-    #[arg(long, global = true, value_name = "PATH", env = "TINTYPE_SOCKET")]
+    /// Socket of the server (default: $TINTYPE_SOCKET, else tintype/socket in the user's runtime folder)
+    #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 }
 
 impl Global {
-    /// The socket to use.
+    /// The socket to use. The variable is read here: clap would show an option that it fills as one that is required.
     pub fn socket(&self) -> PathBuf {
-        self.socket.clone().unwrap_or_else(paths::default_socket)
+        let variable = || std::env::var_os("TINTYPE_SOCKET").filter(|path| !path.is_empty());
+        let named = self.socket.clone().or_else(|| variable().map(PathBuf::from));
+        named.unwrap_or_else(paths::default_socket)
     }
 
     /// The way to the server.
@@ -46,6 +48,13 @@ pub fn parse_limit(text: &str) -> Result<Limit, tintype_model::ModelError> {
         return Ok(Limit(None));
     }
     text.parse::<ByteSize>().map(|size| Limit(Some(size.0)))
+}
+
+/// Reads a list of tags. The message does not repeat them: clap shows what was typed.
+pub fn parse_tags(text: &str) -> Result<Tags, &'static str> {
+    text.parse().map_err(|_: tintype_model::ModelError| {
+        "write tags of 1 to 255 bytes, without control characters, and with commas between them"
+    })
 }
 
 /// How a snapshot is to be protected.

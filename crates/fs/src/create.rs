@@ -44,11 +44,13 @@ pub(crate) fn check_parent(inode: &Inode) -> Result<()> {
 impl Tree {
     /// Makes an object with a name.
     pub(crate) fn make(&self, who: &Caller, dir: u64, name: &[u8], new: New<'_>) -> Result<Entry> {
+        self.limits.refresh(&self.store);
         self.edit(|edit| {
             if edit.entry(dir, name)?.is_some() {
                 return refuse(libc::EEXIST);
             }
             let ino = edit.make(who, dir, name, new)?;
+            self.check_room(edit)?;
             Ok(self.entry(dir, name, ino, edit.inode(ino)?))
         })
     }
@@ -62,6 +64,7 @@ impl Tree {
         new: New<'_>,
         exclusive: bool,
     ) -> Result<(Entry, bool)> {
+        self.limits.refresh(&self.store);
         self.edit(|edit| {
             if let Some(found) = edit.entry(dir, name)? {
                 if exclusive {
@@ -70,18 +73,21 @@ impl Tree {
                 return Ok((self.entry(dir, name, found.ino, edit.inode(found.ino)?), false));
             }
             let ino = edit.make(who, dir, name, new)?;
+            self.check_room(edit)?;
             Ok((self.entry(dir, name, ino, edit.inode(ino)?), true))
         })
     }
 
     /// Makes a file without a name.
     pub(crate) fn make_nameless(&self, who: &Caller, dir: u64, new: New<'_>) -> Result<Entry> {
+        self.limits.refresh(&self.store);
         let entry = self.edit(|edit| {
             let parent = edit.directory(dir)?.clone();
             check_parent(&parent)?;
             let ino = edit.new_inode(who, dir, &parent, new)?;
             edit.change(ino)?.nlink = 0;
             edit.make_orphan(ino)?;
+            self.check_room(edit)?;
             Ok(self.entry(dir, b"", ino, edit.inode(ino)?))
         })?;
         self.note_orphan();
@@ -90,6 +96,7 @@ impl Tree {
 
     /// Gives an inode one more name.
     pub(crate) fn link(&self, ino: u64, dir: u64, name: &[u8]) -> Result<Entry> {
+        self.limits.refresh(&self.store);
         self.edit(|edit| {
             check_parent(edit.directory(dir)?)?;
             let inode = edit.inode(ino)?;
@@ -113,6 +120,7 @@ impl Tree {
             let inode = edit.change(ino)?;
             inode.nlink += 1;
             inode.ctime = time;
+            self.check_room(edit)?;
             Ok(self.entry(dir, name, ino, edit.inode(ino)?))
         })
     }

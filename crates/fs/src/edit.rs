@@ -49,6 +49,11 @@ pub(crate) struct Edit<'a> {
     next_ino: u64,
 }
 
+/// About what the store counts for a record: the key of its row, a few numbers for each piece, and the body.
+fn row_bytes(body: &[u8], pieces: &[Piece]) -> i64 {
+    36 + 8 * pieces.len() as i64 + body.len() as i64
+}
+
 impl<'a> Edit<'a> {
     /// Starts an operation.
     pub(crate) fn new(state: &'a mut State) -> Self {
@@ -245,9 +250,37 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
+    /// By how many bytes the tree's records grow.
+    pub(crate) fn record_growth(&mut self) -> i64 {
+        let mut growth = 0;
+        for held in &self.held {
+            let old = held.record.as_deref().map_or(0, |old| row_bytes(&old.body, &old.pieces));
+            let pieces = || held.pieces.as_deref().or_else(|| Some(&held.record.as_ref()?.pieces));
+            if held.gone {
+                growth -= old;
+            } else if held.dirty {
+                growth += row_bytes(&held.inode.encode(), pieces().unwrap_or_default()) - old;
+            }
+        }
+        for (key, change) in &self.changes {
+            growth += match change {
+                Change::Put { body, pieces, .. } => row_bytes(body, pieces),
+                Change::Delete => 0,
+            };
+            if !matches!(change, Change::Put { new: true, .. })
+                && let Ok(Some(old)) = self.state.line.get(*key)
+            {
+                growth -= row_bytes(&old.body, &old.pieces);
+            }
+        }
+        growth
+    }
+
     /// Applies everything.
-    pub(crate) fn commit(self) {
+    pub(crate) fn commit(mut self) {
+        let growth = self.record_growth();
         let state = self.state;
+        state.records = state.records.saturating_add_signed(growth);
         for held in self.held {
             let key = keys::inode(held.ino);
             let old = || held.record.as_ref().map(|record| record.pieces.clone());

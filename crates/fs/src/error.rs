@@ -52,6 +52,7 @@ fn store_errno(error: &StoreError) -> Errno {
     match error {
         StoreError::NotFound { .. } => return Errno(libc::ESTALE),
         StoreError::Shutdown => {}
+        error if error.is_full() => return Errno(libc::ENOSPC),
         error => tracing::error!(%error, "the store failed an operation"),
     }
     Errno(libc::EIO)
@@ -63,5 +64,18 @@ impl From<FsError> for Errno {
             tracing::error!(what, "damaged record");
         }
         error.errno()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_enospc_and_other_failures_are_eio() {
+        let full = tintype_kv::KvError::NoSpace { path: "kv".into(), needed: 2, free: 1 };
+        assert_eq!(FsError::from(StoreError::from(full)).errno(), Errno(libc::ENOSPC));
+        let failed = StoreError::from(tintype_kv::KvError::Poisoned);
+        assert_eq!(FsError::from(failed).errno(), Errno(libc::EIO));
     }
 }

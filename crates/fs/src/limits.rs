@@ -1,17 +1,22 @@
-//! Quota and capacity of a volume: checked before anything is changed.
+//! Quota and capacity of a volume, and the room on the store's disk: checked before anything is changed.
 //!
-//! The quota counts live blocks only (`EDQUOT`), the capacity live blocks and what snapshots hold
-//! (`ENOSPC`). What snapshots hold is asked from the store at most once a second.
+//! The quota counts live blocks only (`EDQUOT`); the capacity live blocks, live records and what snapshots hold
+//! (`ENOSPC`), each as `fs show` counts it. Whatever grows leaves a reserve of the disk alone; what takes away is never refused.
+//! What snapshots hold is asked from the store at most once in a while. Records are counted while the tree is
+//! open, from what the store says at its opening: see [`Limits::records_at_opening`].
 
 use crate::error::{Result, refuse};
 use crate::vfs::Statfs;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tintype_model::VolumeId;
 use tintype_store::Store;
 
 /// Bytes of a block.
 const BLOCK: u64 = tintype_store::BLOCK as u64;
+/// Bytes of records that a file takes at least: its inode and its name.
+const FILE: u64 = 192;
 /// Blocks that are shown when no limit is known: 1 PiB.
 const PLENTY: u64 = 1 << 38;
 const FRESH: Duration = Duration::from_millis(500);
@@ -50,19 +55,42 @@ pub(crate) struct Need {
     pub(crate) grow: u64,
     /// Blocks whose old content an earlier moment may go on holding.
     pub(crate) replace: u64,
+    /// Bytes of records that come on top.
+    pub(crate) records: u64,
+}
+
+/// What a tree holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Live {
+    /// Mapped or reserved blocks.
+    pub(crate) blocks: u64,
+    /// Bytes of records.
+    pub(crate) records: u64,
 }
 
 /// The limits of one tree.
 pub(crate) struct Limits {
     volume: Option<VolumeId>,
     known: Mutex<Known>,
-    probe: Mutex<Option<SpaceProbe>>,
+    probe: Arc<Mutex<Option<SpaceProbe>>>,
 }
 
 impl Limits {
     /// Limits of a volume, or none for a writable snapshot.
     pub(crate) fn new(volume: Option<VolumeId>) -> Self {
-        Self { volume, known: Mutex::default(), probe: Mutex::default() }
+        Self { volume, known: Mutex::default(), probe: Arc::default() }
+    }
+
+    /// Limits of a writable snapshot that lies on the disk of `other`: it has no others.
+    pub(crate) fn beside(other: &Self) -> Self {
+        Self { volume: None, known: Mutex::default(), probe: Arc::clone(&other.probe) }
+    }
+
+    /// Bytes of records of a tree that was just opened, as well as the store can tell them from data: what a clone shares with its
+    /// origin counts there, and reserved blocks have no data, so it may be too few, but never fewer than the inodes need.
+    pub(crate) fn records_at_opening(&self, store: &Store, blocks: u64, inodes: u64) -> u64 {
+        let live = self.volume.map_or(0, |volume| store.usage_lately(volume).live_bytes);
+        live.saturating_sub(blocks.saturating_mul(BLOCK)).max(inodes.saturating_mul(FILE))
     }
 
     /// Says how to ask for the room that the store has.
@@ -89,7 +117,7 @@ impl Limits {
         drop(known);
         let (held, snapshots) = match self.volume {
             Some(volume) if capacity => {
-                (store.usage(volume).snapshot_bytes, store.has_snapshots(volume))
+                (store.usage_lately(volume).snapshot_bytes, store.has_snapshots(volume))
             }
             _ => (0, false),
         };
@@ -104,37 +132,43 @@ impl Limits {
         }
     }
 
-    /// Whether a tree with `live` blocks may do something with this need.
-    pub(crate) fn check(&self, live: u64, need: Need) -> Result<()> {
+    /// Whether a tree that holds `live` may do something with this need.
+    pub(crate) fn check(&self, live: Live, need: Need) -> Result<()> {
         let mut known = self.known.lock();
         let bytes = |blocks: u64| blocks.saturating_mul(BLOCK);
-        let after = bytes(live.saturating_add(need.grow));
+        let after = bytes(live.blocks.saturating_add(need.grow));
         if need.grow > 0 && known.quota.is_some_and(|quota| after > quota) {
             return refuse(libc::EDQUOT);
         }
         let replace = if known.snapshots || known.held > 0 { need.replace } else { 0 };
         let replaced = known.replaced.saturating_add(bytes(replace));
-        let with_held = after.saturating_add(known.held).saturating_add(replaced);
-        let more = need.grow > 0 || replace > 0;
+        let records = live.records.saturating_add(need.records);
+        let with_held =
+            after.saturating_add(records).saturating_add(known.held).saturating_add(replaced);
+        let grows = need.grow > 0 || need.records > 0;
+        let more = grows || replace > 0;
         if more && known.capacity.is_some_and(|capacity| with_held > capacity) {
             return refuse(libc::ENOSPC);
         }
-        let short = |(total, free): Space| bytes(need.grow).saturating_add(reserve(total)) > free;
-        if need.grow > 0 && known.space.is_some_and(short) {
+        let wanted = bytes(need.grow).saturating_add(need.records);
+        let short = |(total, free): Space| wanted.saturating_add(reserve(total)) > free;
+        if grows && known.space.is_some_and(short) {
             return refuse(libc::ENOSPC);
         }
         known.replaced = replaced;
         Ok(())
     }
 
-    /// Figures for `statfs` of a tree with these live blocks and inodes.
-    pub(crate) fn statfs(&self, live: u64, inodes: u64) -> Statfs {
+    /// Figures for `statfs` of a tree that holds this and so many inodes.
+    pub(crate) fn statfs(&self, holds: Live, inodes: u64) -> Statfs {
         let known = self.known.lock();
+        let live = holds.blocks;
         let mut total = known.space.map_or(PLENTY, |space| space.0 / BLOCK);
         let mut free = known.space.map_or(PLENTY.saturating_sub(live), |space| space.1 / BLOCK);
         if let Some(capacity) = known.capacity.map(|bytes| bytes / BLOCK) {
             total = total.min(capacity);
-            free = free.min(capacity.saturating_sub(live).saturating_sub(known.held / BLOCK));
+            let rest = known.held.saturating_add(holds.records).div_ceil(BLOCK);
+            free = free.min(capacity.saturating_sub(live).saturating_sub(rest));
         }
         if let Some(quota) = known.quota.map(|bytes| bytes / BLOCK) {
             total = total.min(quota);
@@ -157,21 +191,46 @@ mod tests {
     use super::*;
 
     const fn grow(grow: u64) -> Need {
-        Need { grow, replace: 0 }
+        Need { grow, replace: 0, records: 0 }
+    }
+
+    const fn blocks(blocks: u64) -> Live {
+        Live { blocks, records: 0 }
+    }
+
+    fn code(result: Result<()>) -> i32 {
+        result.unwrap_err().errno().0
     }
 
     #[test]
     fn quota_and_capacity_are_told_apart() {
         let limits = Limits::new(None);
-        assert!(limits.check(1 << 30, grow(1)).is_ok());
+        assert!(limits.check(blocks(1 << 30), grow(1)).is_ok());
         limits.set(Some(8 * BLOCK), Some(10 * BLOCK));
-        assert!(limits.check(7, grow(1)).is_ok());
-        assert_eq!(limits.check(8, grow(1)).unwrap_err().errno().0, libc::EDQUOT);
+        assert!(limits.check(blocks(7), grow(1)).is_ok());
+        assert_eq!(code(limits.check(blocks(8), grow(1))), libc::EDQUOT);
         limits.known.lock().held = 4 * BLOCK;
-        assert_eq!(limits.check(6, grow(1)).unwrap_err().errno().0, libc::ENOSPC);
-        assert!(limits.check(9, grow(0)).is_ok());
-        let replace = Need { grow: 0, replace: 1 };
-        assert_eq!(limits.check(6, replace).unwrap_err().errno().0, libc::ENOSPC);
-        assert_eq!(limits.statfs(5, 1).free, 1);
+        assert_eq!(code(limits.check(blocks(6), grow(1))), libc::ENOSPC);
+        assert!(limits.check(blocks(9), grow(0)).is_ok());
+        let replace = Need { replace: 1, ..Need::default() };
+        assert_eq!(code(limits.check(blocks(6), replace)), libc::ENOSPC);
+        assert_eq!(limits.statfs(blocks(5), 1).free, 1);
+    }
+
+    #[test]
+    fn records_count_for_the_capacity_and_the_disk_but_not_for_the_quota() {
+        let limits = Limits::new(None);
+        limits.set(Some(8 * BLOCK), Some(10 * BLOCK));
+        let need = Need { records: 100, ..Need::default() };
+        let live = Live { blocks: 8, records: 2 * BLOCK - 100 };
+        assert!(limits.check(live, need).is_ok());
+        let live = Live { records: live.records + 1, ..live };
+        assert_eq!(code(limits.check(live, need)), libc::ENOSPC);
+        assert_eq!(limits.statfs(Live { blocks: 5, records: BLOCK + 1 }, 1).free, 3);
+        limits.set(None, None);
+        assert!(limits.check(live, need).is_ok());
+        limits.known.lock().space = Some((1 << 40, RESERVE.1 + 99));
+        assert_eq!(code(limits.check(live, need)), libc::ENOSPC);
+        assert!(limits.check(live, Need::default()).is_ok());
     }
 }

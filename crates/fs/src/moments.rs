@@ -4,6 +4,7 @@
 //! snapshot can mean anything else later. Opened moments are kept within a bound.
 
 use crate::error::{FsError, Result, refuse};
+use crate::limits::Limits;
 use crate::nodes::{LIVE, Nodes, SNAPSHOTS};
 use crate::place::{Frozen, Place};
 use crate::tree::Tree;
@@ -38,17 +39,24 @@ pub(crate) struct Moments {
     store: Arc<Store>,
     volume: VolumeId,
     nodes: Arc<Nodes>,
+    disk: Limits,
     table: Mutex<Table>,
     last_list: Mutex<Option<Arc<Vec<Arc<Snapshot>>>>>,
 }
 
 impl Moments {
     /// No moment is entered yet.
-    pub(crate) fn new(store: &Arc<Store>, volume: VolumeId, nodes: &Arc<Nodes>) -> Self {
+    pub(crate) fn new(
+        store: &Arc<Store>,
+        volume: VolumeId,
+        nodes: &Arc<Nodes>,
+        live: &Limits,
+    ) -> Self {
         Self {
             store: Arc::clone(store),
             volume,
             nodes: Arc::clone(nodes),
+            disk: Limits::beside(live),
             table: Mutex::default(),
             last_list: Mutex::default(),
         }
@@ -114,7 +122,16 @@ impl Moments {
         }
         let (id, writable) = found.which;
         let place = if writable {
-            Place::Live(Tree::open(&self.store, LineRef::Snapshot(id), slot, &self.nodes)?)
+            {
+                let limits = Limits::beside(&self.disk);
+                Place::Live(Tree::open(
+                    &self.store,
+                    LineRef::Snapshot(id),
+                    slot,
+                    &self.nodes,
+                    limits,
+                )?)
+            }
         } else {
             Place::Frozen(Arc::new(Frozen::open(&self.store, id, slot)?))
         };

@@ -6,6 +6,7 @@
 use crate::error::{FsError, Result, refuse};
 use crate::inode::Inode;
 use crate::keeper::Keeper;
+use crate::limits::Limits;
 use crate::limits::SpaceProbe;
 use crate::moments::Moments;
 use crate::negatives::Negatives;
@@ -65,9 +66,10 @@ impl Mounted {
     /// The volume does not exist, is in use, or the store failed.
     pub fn open(store: Arc<Store>, volume: VolumeId) -> Result<Arc<Self>> {
         let nodes = Arc::new(Nodes::default());
-        let live = Tree::open(&store, LineRef::Volume(volume), LIVE, &nodes)?;
+        let limits = Limits::new(Some(volume));
+        let live = Tree::open(&store, LineRef::Volume(volume), LIVE, &nodes, limits)?;
         let mounted = Arc::new(Self {
-            moments: Moments::new(&store, volume, &nodes),
+            moments: Moments::new(&store, volume, &nodes, &live.limits),
             store,
             volume,
             live,

@@ -195,8 +195,10 @@ impl Vfs for Mounted {
             return Err(Errno(libc::EIO));
         }
         self.live.limits.refresh(&self.store);
-        let usage = self.usage();
-        Ok(self.live.limits.statfs(usage.blocks, usage.inodes))
+        let state = self.live.state.lock();
+        let (live, inodes) = (state.live(), state.sup.inodes);
+        drop(state);
+        Ok(self.live.limits.statfs(live, inodes))
     }
 
     fn getxattr(&self, _: &Caller, node: Node, name: &[u8]) -> Reply<Vec<u8>> {

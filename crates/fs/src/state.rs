@@ -4,6 +4,7 @@ use crate::dircache::{DirCache, Numbers};
 use crate::error::Result;
 use crate::inode::{Inode, now};
 use crate::keys::{self, ROOT_INO};
+use crate::limits::Live;
 use crate::reading;
 use crate::superblock::Super;
 use std::ops::ControlFlow;
@@ -15,6 +16,8 @@ pub(crate) struct State {
     pub(crate) line: LiveLine,
     /// Counters; newer than their record while `sup_dirty`.
     pub(crate) sup: Super,
+    /// Bytes of its records, as the limits count them.
+    pub(crate) records: u64,
     /// The counters must be written.
     pub(crate) sup_dirty: bool,
     /// Directories whose names are all known.
@@ -37,6 +40,7 @@ impl State {
         let mut state = Self {
             line,
             sup,
+            records: 0,
             sup_dirty: fresh,
             dirs: DirCache::default(),
             orphans: Numbers::default(),
@@ -75,6 +79,11 @@ impl State {
         })?;
         self.orphans = found;
         Ok(())
+    }
+
+    /// What the limits look at.
+    pub(crate) const fn live(&self) -> Live {
+        Live { blocks: self.sup.blocks, records: self.records }
     }
 
     /// Writes the counters if they changed.

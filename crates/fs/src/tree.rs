@@ -6,7 +6,7 @@
 use crate::edit::Edit;
 use crate::error::{FsError, Result, refuse};
 use crate::inode::Inode;
-use crate::limits::Limits;
+use crate::limits::{Limits, Need};
 use crate::nodes::{Nodes, pack};
 use crate::state::State;
 use crate::vfs::{Attr, Entry, Node};
@@ -49,12 +49,10 @@ impl Tree {
         line: LineRef,
         slot: u32,
         nodes: &Arc<Nodes>,
+        limits: Limits,
     ) -> Result<Arc<Self>> {
-        let state = State::load(store.open_line(line)?)?;
-        let volume = match line {
-            LineRef::Volume(volume) => Some(volume),
-            LineRef::Snapshot(_) => None,
-        };
+        let mut state = State::load(store.open_line(line)?)?;
+        state.records = limits.records_at_opening(store, state.sup.blocks, state.sup.inodes);
         let tree = Arc::new(Self {
             slot,
             store: Arc::clone(store),
@@ -62,7 +60,7 @@ impl Tree {
             has_orphans: AtomicBool::new(!state.orphans.is_empty()),
             state: Mutex::new(state),
             nodes: Arc::clone(nodes),
-            limits: Limits::new(volume),
+            limits,
             on_replaced: Mutex::new(None),
             gone: AtomicBool::new(false),
         });
@@ -116,6 +114,12 @@ impl Tree {
         Ok(result)
     }
 
+    /// Refuses what the edit adds when there is no room for its records.
+    pub(crate) fn check_room(&self, edit: &mut Edit<'_>) -> Result<()> {
+        let records = u64::try_from(edit.record_growth()).unwrap_or(0);
+        self.limits.check(edit.state.live(), Need { records, ..Need::default() })
+    }
+
     /// Finds a name; the kernel gets a reference if it exists.
     pub(crate) fn find(&self, dir: u64, name: &[u8]) -> Result<Option<Entry>> {
         let mut state = self.state.lock();
@@ -144,6 +148,8 @@ impl LineOwner for Tree {
             if let Err(error) = state.reload() {
                 tracing::error!(%error, "the restored tree cannot be read");
             }
+            let (blocks, inodes) = (state.sup.blocks, state.sup.inodes);
+            state.records = self.limits.records_at_opening(&self.store, blocks, inodes);
             self.has_orphans.store(!state.orphans.is_empty(), Ordering::Release);
         }
     }

@@ -89,7 +89,7 @@ impl Edit<'_> {
             return Ok(Step::Read(wanted));
         }
         let need = self.need(ino, offset / BYTES, end.div_ceil(BYTES))?;
-        tree.limits.check(self.state.sup.blocks, need)?;
+        tree.limits.check(self.state.live(), need)?;
         let capable = self.has_capability(ino)?;
         self.write_spans(ino, offset, data, &ends)?;
         if capable {

@@ -64,6 +64,7 @@ impl Tree {
         if value.len() > VALUE_MAX {
             return refuse(libc::E2BIG);
         }
+        self.limits.refresh(&self.store);
         self.edit(|edit| {
             let inode = edit.inode(ino)?.clone();
             check_protected(&inode)?;
@@ -74,7 +75,7 @@ impl Tree {
                 edit.store_xattr(ino, name, value)?;
             }
             edit.change(ino)?.ctime = now();
-            Ok(())
+            self.check_room(edit)
         })
     }
 

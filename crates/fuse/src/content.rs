@@ -59,6 +59,8 @@ impl Service {
                     to_offset,
                     length,
                 )?;
+                // As with fallocate the kernel leaves this to us.
+                self.kill_suid(header, to, who.uid != 0 && copied > 0)?;
                 if wide { small.u64(copied as u64) } else { small.u32(count(copied)).u32(0) }
             }
             _ => return Err(Errno(libc::ENOSYS)),

@@ -4,8 +4,9 @@
 //! when the server answers or its connection ends.
 //!
 //! When the server is this very process and is killed, such a thread waits in the kernel for an answer that never comes, and
-//! keeps all descriptors of the process open: also the connection, whose end alone would wake it. So the thread has a
-//! table of descriptors of its own, without connections.
+//! keeps what it shares with the process: all descriptors, thus the connection, whose end alone would wake it, the lock of the
+//! store, and the sockets of waiting clients; and all maps. So the thread has an empty table of descriptors of its own, and
+//! nothing that holds the connection is mapped (`ring.rs`).
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -24,8 +25,8 @@ pub(crate) fn with_limit<T: Send + 'static>(
     std::thread::Builder::new()
         .name("fuse-guard".to_owned())
         .spawn(move || {
-            if let Err(error) = sys::leave_connections() {
-                tracing::warn!(%error, "a kill of this process may have to wait");
+            if let Err(error) = sys::leave_descriptors() {
+                tracing::info!(%error, "a kill of this process may have to wait");
             }
             drop(send.send(call()));
         })

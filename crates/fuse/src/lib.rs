@@ -20,6 +20,7 @@ mod mountinfo;
 mod notify;
 mod options;
 mod repair;
+mod ring;
 mod seat;
 mod serve;
 mod session;

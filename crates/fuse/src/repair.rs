@@ -1,7 +1,8 @@
 //! Mounts that a killed server left behind.
 //!
 //! Every call on such a mount fails with "Transport endpoint is not connected", even mounting over
-//! it. A live mount, whoever serves it, is left alone.
+//! it. A live mount, whoever serves it, is left alone. One that does not answer at all is an error: what is mounted over it
+//! would hide it, and a look into it would never come back.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::error::FuseError;
 use crate::guard::with_limit;
 use crate::{mount, mountinfo};
 
-/// How long a live server may take to answer.
+/// How long a server may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Between two questions to a mount whose server is just dying.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -21,13 +22,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 const DEEPEST: usize = 32;
 
 /// Detaches the dead FUSE mounts at `dir`, also several on top of each other; returns how many.
-/// A server that answers late counts as alive.
+/// Where nothing is, nothing is dead.
 ///
 /// # Errors
-/// When the place cannot be looked up or a dead mount cannot be detached (no right to it).
+/// When the place cannot be looked up, a dead mount cannot be detached (no right to it), or the server of a mount
+/// hangs ([`FuseError::Timeout`]).
 pub fn repair_dead_mount(dir: &Path) -> Result<usize, FuseError> {
     let point = |source| FuseError::MountPoint { dir: dir.to_owned(), source };
-    let full = full_path(dir).map_err(point)?;
+    let asked = dir.to_owned();
+    let full = match with_limit(dir, ANSWER, move || full_path(&asked))? {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        full => full.map_err(point)?,
+    };
     let mut repaired = 0;
     while repaired < DEEPEST && mountinfo::fuse_mount_at(&full).map_err(point)?.is_some() {
         if !is_dead(&full)? {
@@ -63,8 +69,5 @@ fn is_dead(dir: &Path) -> Result<bool, FuseError> {
             answer => return answer.map(drop),
         }
     };
-    match with_limit(dir, ANSWER, ask) {
-        Err(FuseError::Timeout { .. }) => Ok(false),
-        answer => Ok(answer? == Err(Os::NOTCONN)),
-    }
+    Ok(with_limit(dir, ANSWER, ask)? == Err(Os::NOTCONN))
 }

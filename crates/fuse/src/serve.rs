@@ -156,8 +156,8 @@ impl Service {
         Ok(Small::default().entry(&entry))
     }
 
-    /// An open that truncates as someone who may not keep set-id bits clears them.
-    fn kill_suid(&self, header: &Header, node: Node, wanted: bool) -> Reply<()> {
+    /// Clears set-id bits, as for a write by someone who may not keep them.
+    pub(crate) fn kill_suid(&self, header: &Header, node: Node, wanted: bool) -> Reply<()> {
         if wanted {
             let set = SetAttr { kill_suid: true, ..SetAttr::default() };
             self.vfs.setattr(&header.who, node, None, &set)?;

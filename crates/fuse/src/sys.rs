@@ -1,6 +1,6 @@
 //! The few system calls that have no safe wrapper.
 //!
-//! Unsafe code stands here and in `uring.rs` only. Each block says why it is sound.
+//! Unsafe code stands here, in `ring.rs` and in `uring.rs` only. Each block says why it is sound.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -53,30 +53,19 @@ pub fn close(fd: OwnedFd) -> io::Result<()> {
     }
 }
 
-/// Gives the calling thread a table of descriptors of its own, and closes all FUSE connections and rings in it. For threads
-/// that use no descriptor which others made.
+/// Gives the calling thread a table of descriptors of its own, with nothing but the three standard ones. For threads that use
+/// no descriptor which others made.
 ///
 /// # Errors
-/// What the kernel says; the table may still be shared then, and nothing is closed.
-pub fn leave_connections() -> io::Result<()> {
-    // SAFETY: from here on this thread closes numbers in its copy of the table only; those of other threads stay.
-    if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let mut ours = Vec::new();
-    for entry in std::fs::read_dir("/proc/thread-self/fd")? {
-        let entry = entry?;
-        let Ok(target) = std::fs::read_link(entry.path()) else { continue };
-        let target = target.to_string_lossy();
-        let connection = target == "/dev/fuse" || target.contains("io_uring");
-        let number = entry.file_name().to_string_lossy().parse::<i32>().ok();
-        ours.extend(number.filter(|_| connection));
-    }
-    for number in ours {
-        // SAFETY: the number is in this thread's own table; no owner of it runs on this thread.
-        unsafe { libc::close(number) };
-    }
-    Ok(())
+/// What the kernel says; the table is still shared then, and nothing is closed.
+pub fn leave_descriptors() -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: the table becomes this thread's own before anything in it is closed, so the numbers of other threads stay; this
+    // thread owns none of them.
+    let done = unsafe {
+        libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Lets the child of `command` inherit `fd` (all our descriptors are close-on-exec).

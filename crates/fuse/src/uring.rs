@@ -15,17 +15,16 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use io_uring::squeue::Entry128;
-use io_uring::{IoUring, cqueue, opcode, types};
 use rustix::mm::{MapFlags, ProtFlags};
 use tintype_fs::vfs::Errno;
 
 use crate::answer::{Answer, Prepared, wire_error};
 use crate::crew::Crew;
+use crate::ring::{COMMAND, Ring};
 use crate::seat::Seat;
 use crate::serve::Service;
 use crate::wire::cursor::Cursor;
@@ -42,6 +41,10 @@ const OP_LEN: usize = 128;
 const COMMIT_AT: usize = 264;
 /// Where the payload's length stands.
 const LENGTH_AT: usize = 272;
+/// A submission that a file itself understands.
+const URING_CMD: u8 = 46;
+/// Its file is one of the registered.
+const FIXED_FILE: u8 = 1;
 /// Offer an entry for the first time.
 const REGISTER: u32 = 1;
 /// Answer a request and offer the entry again.
@@ -94,7 +97,7 @@ impl Drop for Entry {
 
 /// A thread's share of a queue. The ring stands before the entry, so it is dropped first.
 pub(crate) struct Lane {
-    ring: IoUring<Entry128, cqueue::Entry>,
+    ring: Ring,
     entry: Entry,
     queue: u16,
 }
@@ -102,47 +105,38 @@ pub(crate) struct Lane {
 impl Lane {
     /// A ring and an entry for the calling thread, not yet on offer.
     pub(crate) fn new(queue: u16, payload: usize) -> io::Result<Self> {
-        let mut builder = IoUring::<Entry128, cqueue::Entry>::builder();
-        builder.setup_single_issuer().setup_defer_taskrun();
-        Ok(Self { ring: builder.build(2)?, entry: Entry::new(payload)?, queue })
+        Ok(Self { ring: Ring::new()?, entry: Entry::new(payload)?, queue })
     }
 
     /// Offers the entry for the first time. An error comes at once; success says nothing.
     pub(crate) fn register(&mut self, device: &OwnedFd) -> io::Result<()> {
-        self.ring.submitter().register_files(&[device.as_raw_fd()])?;
-        let mut command = opcode::UringCmd80::new(types::Fixed(0), REGISTER)
-            .cmd(command(self.queue, 0))
-            .addr(Some(self.entry.parts.as_ptr() as u64))
-            .build();
-        set_len(&mut command, 2);
-        self.push(&command)?;
-        self.ring.submit()?;
-        match self.ring.completion().next() {
-            Some(done) if done.result() < 0 => Err(io::Error::from_raw_os_error(-done.result())),
+        self.ring.register_file(device)?;
+        let parts = self.entry.parts.as_ptr() as u64;
+        self.push(&command(REGISTER, self.queue, 0, parts))?;
+        self.ring.enter(0)?;
+        match self.ring.take() {
+            Some(result) if result < 0 => Err(io::Error::from_raw_os_error(-result)),
             _ => Ok(()),
         }
     }
 
-    fn push(&mut self, command: &Entry128) -> io::Result<()> {
+    fn push(&mut self, command: &[u8; COMMAND]) -> io::Result<()> {
         // SAFETY: the command refers to the entry's memory and its parts, which live as long as
         // the ring (they are dropped after it), and to the registered file 0.
-        unsafe { self.ring.submission().push(command) }.map_err(io::Error::other)
+        unsafe { self.ring.push(command) }
     }
 
     /// Waits for a request; `false` when the connection has ended.
     fn wait(&mut self) -> io::Result<bool> {
         loop {
-            if let Some(done) = self.ring.completion().next() {
-                return match -done.result() {
+            if let Some(result) = self.ring.take() {
+                return match -result {
                     ..=0 => Ok(true),
                     libc::ENOTCONN | libc::ECONNABORTED | libc::ECANCELED => Ok(false),
                     error => Err(io::Error::from_raw_os_error(error)),
                 };
             }
-            match self.ring.submit_and_wait(1) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => (),
-            }
+            self.ring.enter(1)?;
         }
     }
 
@@ -153,10 +147,7 @@ impl Lane {
             let (headers, payload) = self.entry.memory();
             let (commit, bytes) = answer(headers, payload, service, crew);
             seat.served(bytes);
-            let command = opcode::UringCmd80::new(types::Fixed(0), COMMIT_AND_FETCH)
-                .cmd(command(self.queue, commit))
-                .build();
-            self.push(&command)?;
+            self.push(&command(COMMIT_AND_FETCH, self.queue, commit, 0))?;
         }
         Ok(())
     }
@@ -221,19 +212,14 @@ fn put(to: &mut [u8], at: usize, bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// The command area of a submission: flags, commit id, queue.
-fn command(queue: u16, commit: u64) -> [u8; 80] {
-    let mut area = [0; 80];
-    put(&mut area, 8, &commit.to_ne_bytes());
-    put(&mut area, 16, &queue.to_ne_bytes());
+/// A command to the registered file 0: the kernel's 128-byte submission, of which the FUSE part is commit id and queue.
+fn command(operation: u32, queue: u16, commit: u64, parts: u64) -> [u8; COMMAND] {
+    let mut area = [0; COMMAND];
+    put(&mut area, 0, &[URING_CMD, FIXED_FILE]);
+    put(&mut area, 8, &operation.to_ne_bytes());
+    put(&mut area, 16, &parts.to_ne_bytes());
+    put(&mut area, 24, &if parts == 0 { 0_u32 } else { 2 }.to_ne_bytes());
+    put(&mut area, 56, &commit.to_ne_bytes());
+    put(&mut area, 64, &queue.to_ne_bytes());
     area
-}
-
-/// Sets the field `len` of a submission, for which the io-uring crate has no setter.
-fn set_len(command: &mut Entry128, len: u32) {
-    const LEN_AT: usize = 24;
-    const { assert!(size_of::<Entry128>() == 128) };
-    // SAFETY: an `Entry128` is the kernel's 128-byte submission, in which `len` is the four bytes
-    // at offset 24 (aligned); any value is valid for them.
-    unsafe { ptr::from_mut(command).cast::<u8>().add(LEN_AT).cast::<u32>().write(len) }
 }

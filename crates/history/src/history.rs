@@ -11,6 +11,7 @@ use crate::codec::{
 };
 use crate::error::{HistoryError, Result};
 use crate::read;
+use crate::thin::Stale;
 use crate::tree::{Removal, Sequence, Space, Tree, Work};
 use crate::types::{Epoch, Key, Piece, Point, Record, SpaceId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,6 +78,7 @@ pub struct History {
     next_space: u64,
     next_seq: u64,
     pub(crate) dirty_cells: BTreeSet<(SpaceId, Epoch, Epoch)>,
+    pub(crate) stale: Stale,
 }
 
 impl History {
@@ -95,6 +97,7 @@ impl History {
             next_space: 1,
             next_seq: 1,
             dirty_cells: BTreeSet::new(),
+            stale: Stale::default(),
         };
         history.load_counters()?;
         history.load_spaces()?;
@@ -258,8 +261,9 @@ impl History {
     /// Ends the open epoch of `id` and opens `next` (from [`History::reserve_epoch`]).
     pub fn open_epoch(&mut self, batch: &mut Batch, id: SpaceId, next: Epoch) {
         if let Some(space) = self.tree.get_mut(id) {
-            space.open = next;
+            let closed = std::mem::replace(&mut space.open, next);
             batch.put(space_row(id), encode_space(space));
+            self.note_closed(id, closed);
         }
         self.put_counters(batch);
     }
@@ -449,7 +453,15 @@ impl Commit<'_> {
                     self.batch.delete(version_row(owner, key, old.birth));
                 }
                 self.output.freed_bytes += bytes;
-                Ok(deleted && old.over && self.older_exists(key, old.birth)?)
+                let tombstone = deleted && old.over && self.older_exists(key, old.birth)?;
+                // Also when it was born just now: if it comes again, the list names it twice.
+                if old.birth != self.epoch || deleted {
+                    self.history.note_gone(owner, old.birth);
+                }
+                if deleted && !tombstone {
+                    self.history.note_gone(self.space, self.epoch);
+                }
+                Ok(tombstone)
             }
         }
     }

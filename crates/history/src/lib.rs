@@ -15,8 +15,11 @@ mod history;
 mod merge;
 pub mod read;
 mod reclaim;
+mod thin;
+mod tombstones;
 mod tree;
 mod types;
+mod usage;
 
 pub use cells::Cells;
 pub use error::{HistoryError, Result};

@@ -5,28 +5,15 @@
 
 use crate::codec::{
     Dead, decode_dead, decode_keys, decode_record, parse_row, parse_version_row, prefix,
-    record_bytes, row_range, space_row, version_end, version_row,
+    record_bytes, row_range, space_row, version_row,
 };
 use crate::error::{HistoryError, Result};
 use crate::history::{BLOCK_BYTES, Blocks, History, Output, RunBuilder, blocks};
-use crate::read;
+use crate::tombstones::Gone;
 use crate::tree::Work;
 use crate::types::{Epoch, Key, Point, Record, SpaceId};
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use tintype_kv::Batch;
-
-/// Versions that one step has removed already, though the engine still shows them.
-#[derive(Default)]
-struct Gone(BTreeSet<(Key, SpaceId, Epoch)>);
-
-impl Gone {
-    /// The rows of one key.
-    fn clone_key(&self, key: Key) -> Self {
-        let all = (key, SpaceId(0), Epoch(0))..=(key, SpaceId(u64::MAX), Epoch(u64::MAX));
-        Self(self.0.range(all).copied().collect())
-    }
-}
 
 impl History {
     /// Work that is known to be due.
@@ -82,7 +69,9 @@ impl History {
             }
             batch.delete(row_key);
         }
-        self.trim_tombstones(batch, &gone)?;
+        for (_, space, birth) in self.trim_tombstones(batch, gone)?.rows {
+            self.note_gone(space, birth);
+        }
         output.freed_bytes += freed;
         self.add_dead(space, death, birth, -freed.cast_signed());
         if owner != space {
@@ -115,69 +104,10 @@ impl History {
                 let record =
                     decode_record(birth, &value).ok_or_else(|| damaged("version", &row))?;
                 batch.delete(row);
-                gone.0.insert((key, owner, birth));
+                gone.insert((key, owner, birth), record.as_ref().is_some_and(|found| found.over));
                 Ok(record.as_ref().map_or(0, record_bytes))
             }
         }
-    }
-
-    /// Removes tombstones below which nothing is left, in the space of each removed version and in those
-    /// that are joined above it.
-    fn trim_tombstones(&self, batch: &mut Batch, gone: &Gone) -> Result<()> {
-        let mut last = None;
-        for (key, space, _) in &gone.0 {
-            if last.replace((*space, *key)) == Some((*space, *key)) {
-                continue;
-            }
-            let mut bare = gone.clone_key(*key);
-            let sequence = self.tree.sequence(*space);
-            let from = sequence.spaces.iter().position(|id| id == space).unwrap_or(0);
-            for above in sequence.spaces.iter().take(from + 1).rev() {
-                self.trim_key(batch, *above, *key, &mut bare)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn trim_key(&self, batch: &mut Batch, space: SpaceId, key: Key, gone: &mut Gone) -> Result<()> {
-        let mut bare = Vec::new();
-        read::versions_oldest_first(&*self.kv, space, key, &mut |birth, value| {
-            if gone.0.contains(&(key, space, birth)) {
-                return ControlFlow::Continue(());
-            }
-            if matches!(decode_record(birth, value), Some(None)) {
-                bare.push(birth);
-                return ControlFlow::Continue(());
-            }
-            ControlFlow::Break(())
-        })?;
-        if bare.is_empty() || self.shows_below(space, key, gone)? {
-            return Ok(());
-        }
-        for birth in bare {
-            batch.delete(version_row(space, key, birth));
-            gone.0.insert((key, space, birth));
-        }
-        Ok(())
-    }
-
-    /// Whether the spaces below `space` show a record of `key` at its fork, rows in `gone` left out.
-    fn shows_below(&self, space: SpaceId, key: Key, gone: &Gone) -> Result<bool> {
-        let Some(parent) = self.tree.get(space).and_then(|found| found.parent) else {
-            return Ok(false);
-        };
-        for part in self.tree.chain(parent) {
-            let from = version_row(part.space, key, part.epoch);
-            for row in self.kv.range(&from, &version_end(part.space, key)) {
-                let (row_key, value) = row?;
-                let (_, _, birth) =
-                    parse_version_row(&row_key).ok_or_else(|| damaged("version", &row_key))?;
-                if !gone.0.contains(&(key, part.space, birth)) {
-                    return Ok(!matches!(decode_record(birth, &value), Some(None)));
-                }
-            }
-        }
-        Ok(false)
     }
 
     fn cut_back(
@@ -192,7 +122,7 @@ impl History {
         let (from, _) = row_range(prefix::TOUCHED, &[space.0, after.0.saturating_add(1)]);
         let rows = budget.div_ceil(1024).max(1);
         let touched: Vec<_> = self.kv.range(&from, &to).take(rows).collect();
-        let mut gone = Gone::default();
+        let mut gone = BTreeSet::new();
         let more = !touched.is_empty();
         for row in touched {
             let (row_key, value) = row?;
@@ -200,7 +130,7 @@ impl History {
                 parse_row::<3>(&row_key).ok_or_else(|| damaged("touched row", &row_key))?;
             let keys = decode_keys(&value).ok_or_else(|| damaged("touched row", &row_key))?;
             for key in keys {
-                if gone.0.insert((key, space, Epoch(epoch))) {
+                if gone.insert((key, epoch)) {
                     self.cut_version(batch, space, key, Epoch(epoch), after, output)?;
                 }
             }
@@ -329,6 +259,7 @@ impl History {
         }
         batch.delete(space_row(space));
         self.tree.remove(space);
+        self.stale.forget(space);
         self.deep = true;
         Ok(true)
     }
@@ -399,6 +330,6 @@ fn meeting(a: &[Point], b: &[Point]) -> Option<(usize, usize)> {
     })
 }
 
-fn damaged(what: &'static str, row: &[u8]) -> HistoryError {
+pub(crate) fn damaged(what: &'static str, row: &[u8]) -> HistoryError {
     HistoryError::Damaged { what, detail: format!("row {row:02x?}") }
 }

@@ -9,7 +9,7 @@
 
 use crate::cells::Cells;
 use crate::types::{Epoch, Point, SpaceId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One space.
 #[derive(Clone, Debug)]
@@ -43,6 +43,20 @@ impl Space {
         }
     }
 
+    pub(crate) fn has_names(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    /// The epochs that carry names.
+    pub(crate) fn named(&self) -> impl Iterator<Item = Epoch> + '_ {
+        self.names.keys().copied()
+    }
+
+    /// The spaces that forked off, oldest fork first.
+    pub(crate) fn forks(&self) -> impl Iterator<Item = (Epoch, SpaceId)> + '_ {
+        self.children.iter().flat_map(|(epoch, all)| all.iter().map(|child| (*epoch, *child)))
+    }
+
     fn newest(&self) -> Option<Epoch> {
         let name = self.names.last_key_value().map(|(epoch, _)| *epoch);
         let child = self.children.last_key_value().map(|(epoch, _)| *epoch);
@@ -54,7 +68,7 @@ impl Space {
     }
 
     /// Bytes of cells whose items were born in this space.
-    fn own_dead(&self) -> u64 {
+    pub(crate) fn own_dead(&self) -> u64 {
         match self.parent {
             None => self.cells.dead_total(),
             Some(parent) => self.cells.dead_total() - self.cells.dead_upto(parent.epoch),
@@ -83,6 +97,12 @@ impl Space {
         self.continued_by()?;
         let newest = self.newest()?;
         (!self.names.contains_key(&newest)).then_some(newest)
+    }
+
+    /// Whether a name or a fork sits in `from .. below`.
+    fn has_point(&self, from: Epoch, below: Epoch) -> bool {
+        self.names.range(from..below).next().is_some()
+            || self.children.range(from..below).next().is_some()
     }
 
     fn first_point(&self, from: Epoch) -> Option<Epoch> {
@@ -271,6 +291,12 @@ impl Tree {
         }
     }
 
+    /// All sequences, each once.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = Sequence> + '_ {
+        let tops = self.spaces.iter().filter(|(_, space)| space.continued_by().is_none());
+        tops.map(|(top, _)| self.sequence(*top))
+    }
+
     /// Whether a point p of the sequence has `birth <= p < death`.
     #[must_use]
     pub fn seen(&self, sequence: &Sequence, birth: Epoch, death: Epoch) -> bool {
@@ -291,6 +317,11 @@ impl Tree {
     pub fn has_earlier_point(&self, space: SpaceId) -> bool {
         let sequence = self.sequence(space);
         sequence.base > Epoch(0) || self.first_point(&sequence, Epoch(0)).is_some()
+    }
+
+    /// Whether a name or a fork of this very space sits in `from .. below`, joined or not.
+    pub(crate) fn has_point(&self, space: SpaceId, from: Epoch, below: Epoch) -> bool {
+        self.spaces.get(&space).is_some_and(|found| found.has_point(from, below))
     }
 
     /// The oldest point of a root sequence: touched lists up to it serve nobody. `None`: keep all.
@@ -554,51 +585,5 @@ impl Tree {
                 freed += self.settle(item);
             }
         }
-    }
-
-    /// Accounted bytes that the spaces of each tag own.
-    #[must_use]
-    pub fn totals(&self) -> HashMap<u64, u64> {
-        let mut totals = HashMap::new();
-        for space in self.spaces.values() {
-            *totals.entry(space.tag).or_insert(0) += space.cells.alive_total();
-            // What died behind a fork is counted as alive where it was born.
-            *totals.entry(space.tag).or_insert(0) += space.own_dead();
-        }
-        totals
-    }
-
-    /// Bytes that `head` shows and its tag owns, given what [`Tree::inherited`] said at the last change of points.
-    #[must_use]
-    pub fn live(&self, head: SpaceId, inherited: u64) -> u64 {
-        let Some(space) = self.spaces.get(&head) else { return 0 };
-        let foreign = space.cells.dead_total().saturating_sub(space.own_dead());
-        space.cells.alive_total() + inherited.saturating_sub(foreign)
-    }
-
-    /// Bytes of the head's own tag that were alive at its fork.
-    #[must_use]
-    pub fn inherited(&self, head: SpaceId) -> u64 {
-        let Some(mut at) = self.spaces.get(&head) else { return 0 };
-        let mut alive: u64 = 0;
-        let mut died: u64 = 0;
-        while let Some(parent) = at.parent {
-            let Some(space) = self.spaces.get(&parent.space).filter(|space| space.tag == at.tag)
-            else {
-                break;
-            };
-            let end = parent.epoch;
-            alive += space.cells.alive_upto(end);
-            for (death, birth, bytes) in space.cells.all_dead() {
-                let own = birth > space.fork();
-                if own && birth <= end && death > end {
-                    alive += bytes;
-                } else if !own && death <= end {
-                    died += bytes;
-                }
-            }
-            at = space;
-        }
-        alive.saturating_sub(died)
     }
 }

@@ -12,6 +12,9 @@ pub(crate) const KEY_MAX: usize = u16::MAX as usize;
 /// The longest value in bytes.
 const VALUE_MAX: usize = u32::MAX as usize;
 
+/// Keys from here on belong to the adapters.
+pub(crate) const KEY_LIMIT: [u8; 8] = [0xff; 8];
+
 /// One operation of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -36,6 +39,7 @@ impl Op {
 pub struct Batch {
     ops: Vec<Op>,
     bytes: usize,
+    frees: bool,
 }
 
 impl Batch {
@@ -48,7 +52,7 @@ impl Batch {
     /// An empty batch with room for `ops` operations.
     #[must_use]
     pub fn with_capacity(ops: usize) -> Self {
-        Self { ops: Vec::with_capacity(ops), bytes: 0 }
+        Self { ops: Vec::with_capacity(ops), ..Self::default() }
     }
 
     /// Sets `key` to `value`.
@@ -90,9 +94,21 @@ impl Batch {
         self.ops.iter()
     }
 
+    /// Says that this batch is on the way to free space, so it may use the room that is kept for such batches.
+    pub fn frees_space(&mut self) -> &mut Self {
+        self.frees = true;
+        self
+    }
+
+    /// Whether the batch may use the room that is kept.
+    pub(crate) fn frees(&self) -> bool {
+        self.frees
+    }
+
     /// Adds all operations of `other` after those of this batch.
     pub fn append(&mut self, mut other: Batch) {
         self.bytes += other.bytes;
+        self.frees |= other.frees;
         self.ops.append(&mut other.ops);
     }
 
@@ -110,10 +126,11 @@ impl Batch {
     }
 }
 
-/// Refuses a key that is empty or too long.
+/// Refuses a key that is empty, too long or an adapter's.
 fn check_key(key: &[u8]) -> Result<(), KvError> {
     match key.len() {
-        1..=KEY_MAX => Ok(()),
+        1..=KEY_MAX if key < &KEY_LIMIT[..] => Ok(()),
+        1..=KEY_MAX => Err(KvError::KeyReserved),
         len => Err(KvError::KeyLength { len }),
     }
 }

@@ -25,6 +25,19 @@ pub enum KvError {
         /// Length of the refused key in bytes.
         len: usize,
     },
+    /// A key begins with eight bytes FF.
+    #[error("a key that begins with eight bytes FF cannot be stored; use another one")]
+    KeyReserved,
+    /// The disk has no room for a batch. Nothing has changed, and later batches are accepted.
+    #[error("the disk of the records in {} is full: {needed} bytes are needed and {free} are free; free some space", path.display())]
+    NoSpace {
+        /// Folder of the store.
+        path: PathBuf,
+        /// Bytes that the batch and what waits in memory need.
+        needed: u64,
+        /// Bytes that were free.
+        free: u64,
+    },
     /// A value is longer than 2^32 - 1 bytes.
     #[error("a value of {len} bytes cannot be stored; values are at most 4294967295 bytes long")]
     ValueLength {

@@ -1,14 +1,23 @@
 //! The default adapter: records in a local folder, kept by the fjall LSM engine.
 //!
 //! One keyspace, one journal that is synced only on request, small memtables so that opening is quick. The
-//! folder belongs to this adapter: a lock file of its own keeps a second opener out before anything is touched.
+//! folder belongs to this adapter: a lock file of its own keeps a second opener out before anything is touched, and an
+//! identity (see `identity`) says whose records they are.
 //!
 //! Safe because batches go through one journal in order, and reads use a view taken between two batches: the engine
 //! itself lets a background flush publish a batch that is still being applied, so its own newest view may show half
 //! of one. A journal that was not closed in order is cut to whole batches, copied and synced before use (see
-//! `journal`): what was read at opening is then on disk, also when an earlier sync had failed.
+//! `journal`): what was read at opening is then on disk, also when an earlier sync had failed. Every batch is linked to
+//! the one before it and to what was synced (see `link`), so that a store which lost something says so at opening
+//! (see `sound`) instead of going on with less.
 
+mod identity;
 mod journal;
+mod link;
+mod mark;
+mod pointers;
+mod room;
+mod sound;
 mod tail;
 
 use std::fs::File;
@@ -24,12 +33,19 @@ use fjall::{
 };
 use parking_lot::{Mutex, RwLock};
 
-use crate::batch::KEY_MAX;
+use self::identity::{Identity, Stage};
+use self::journal::Known;
+use self::link::{LINK_KEY, Link, NO_JOURNAL, StoreId, Synced};
+use self::mark::Mark;
+use self::room::{Need, Room};
+use crate::batch::{KEY_LIMIT, KEY_MAX};
 use crate::{Batch, Kv, KvError, Op, Pair, Pairs};
 
 const MIB: u64 = 1024 * 1024;
 /// Flushed memtables that may wait before writers do. The engine blocks for good at 4 when it has failed.
 const SEALED_MAX: usize = 3;
+/// About so many bytes has a row of a batch that is only estimated.
+const ROW_BYTES: usize = 64;
 
 /// Memory and disk that the engine may use. [`Options::default`] is meant for a small server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +71,16 @@ pub struct FjallKv {
     /// What reads see: the state after a whole number of batches.
     view: RwLock<Arc<Snapshot>>,
     /// Held while a batch is applied, and while a view is taken.
-    commit: Mutex<()>,
+    commit: Mutex<Room>,
+    /// The last batch that was applied; locked for an instant.
+    written: Mutex<Synced>,
+    mark: Mark,
+    store: StoreId,
     records: Keyspace,
     db: Database,
     closing: journal::Closing,
+    /// Bytes at which memory goes to disk.
+    memtable: u64,
     path: PathBuf,
     _lock: File,
 }
@@ -72,11 +94,39 @@ impl FjallKv {
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, KvError> {
         let path = dir.as_ref().to_path_buf();
         let lock = journal::lock(&path)?;
-        journal::before_open(&path)?;
+        let known = journal::before_open(&path)?;
         let (db, records) = open_engine(&path, options)?;
-        let view = RwLock::new(Arc::new(db.snapshot()));
-        let closing = journal::Closing::new(&path);
-        Ok(Self { view, commit: Mutex::new(()), records, db, closing, path, _lock: lock })
+        let memtable = room::memtable_limit(&path, options.memtable_bytes);
+        let written =
+            if known.fresh { Synced::default() } else { last_batch(&path, &records, &known)? };
+        let opened = |e| journal::refused(&path, e);
+        let mark = Mark::create(&path, known.store, written).map_err(opened)?;
+        let room = newest_journal(&path, known.fresh).map_err(opened)?;
+        let kv = Self {
+            view: RwLock::new(Arc::new(db.snapshot())),
+            commit: Mutex::new(room),
+            written: Mutex::new(written),
+            mark,
+            store: known.store,
+            records,
+            db,
+            closing: journal::Closing::new(&path, known.store),
+            memtable,
+            path,
+            _lock: lock,
+        };
+        if known.fresh {
+            kv.finish_creation()?;
+        }
+        Ok(kv)
+    }
+
+    /// The first batch goes to disk, and the store counts as made.
+    fn finish_creation(&self) -> Result<(), KvError> {
+        self.write_through(Batch::new())?;
+        self.sync()?;
+        let made = Identity { store: self.store, stage: Stage::Made };
+        made.write(&self.path).map_err(|e| journal::refused(&self.path, e))
     }
 
     /// Names the situation behind an error of the engine.
@@ -91,6 +141,7 @@ impl FjallKv {
 
     /// The records of a range as they are now; `None` when the range is empty.
     fn walk(&self, from: &[u8], to: &[u8]) -> Option<fjall::Iter> {
+        let to = to.min(&KEY_LIMIT[..]);
         (from < to).then(|| self.view().range(&self.records, from..to))
     }
 
@@ -100,43 +151,59 @@ impl FjallKv {
         *self.view.write() = fresh;
     }
 
-    /// Applies operations and shows them. The caller holds `commit`.
-    fn apply(&self, batch: Batch) -> fjall::Result<()> {
-        let mut ops = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.len());
+    /// Takes room for a batch, applies it and shows it. An empty one leaves only its link.
+    fn write_through(&self, batch: Batch) -> Result<(), KvError> {
+        let mut room = self.commit.lock();
+        room.take(&self.need(batch.len(), batch.bytes(), batch.frees()))?;
+        let next = Synced { number: self.written.lock().number + 1, journal: room.journal() };
+        self.apply(batch, next.number).map_err(|e| self.error("write", e))?;
+        *self.written.lock() = next;
+        self.refresh();
+        self.rotate_early()
+    }
+
+    /// What a batch of so many operations and bytes needs now.
+    fn need(&self, ops: usize, bytes: usize, frees: bool) -> Need {
+        Need {
+            len: tail::batch_len(ops as u64, bytes as u64),
+            beside: 0,
+            unflushed: self.db.write_buffer_size(),
+            memtable: self.memtable,
+            tables: self.records.disk_space(),
+            young: self.records.l0_table_count(),
+            frees,
+        }
+    }
+
+    /// Sends memory to disk when it holds what this disk can take; the engine remembers the size of a larger disk.
+    fn rotate_early(&self) -> Result<(), KvError> {
+        let full = self.db.write_buffer_size() >= self.memtable;
+        if full && self.records.sealed_memtable_count() == 0 {
+            self.records.rotate_memtable().map_err(|e| self.error("write", e))?;
+        }
+        Ok(())
+    }
+
+    /// Hands a batch to the engine. The caller holds `commit`.
+    fn apply(&self, batch: Batch, number: u64) -> fjall::Result<()> {
+        let link = Link { number, floor: self.db.visible_seqno(), synced: self.mark.synced() };
+        let mut ops = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.len() + 1);
+        ops.insert(&self.records, LINK_KEY, link.encode(&self.store));
         for op in batch {
             match op {
                 Op::Put(key, value) => ops.insert(&self.records, key, value),
                 Op::Delete(key) => ops.remove(&self.records, key),
             }
         }
-        ops.commit()?;
-        self.refresh();
-        Ok(())
+        ops.commit()
     }
 
     /// Sends what is in memory to tables on disk and waits for it. The engine forgets old tables at such moments.
     fn flush(&self) -> Result<(), KvError> {
-        {
-            let _turn = self.commit.lock();
-            self.apply(self.no_change()?).map_err(|e| self.error("compact", e))?;
-        }
+        // The link of a batch is something to flush.
+        self.write_through(Batch::new())?;
         self.records.rotate_memtable().map_err(|e| self.error("compact", e))?;
         self.settle(1)
-    }
-
-    /// A batch with one operation that changes nothing, so that there is something to flush.
-    fn no_change(&self) -> Result<Batch, KvError> {
-        let mut batch = Batch::new();
-        match self.view().iter(&self.records).next() {
-            Some(first) => {
-                let (key, value) = self.pair(first)?;
-                batch.put(key, value);
-            }
-            None => {
-                batch.delete(&[0][..]);
-            }
-        }
-        Ok(batch)
     }
 
     /// Reads the record behind a guard of the engine.
@@ -157,7 +224,7 @@ impl FjallKv {
 
 impl Kv for FjallKv {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        if key.is_empty() || key.len() > KEY_MAX {
+        if key.is_empty() || key.len() > KEY_MAX || key >= &KEY_LIMIT[..] {
             return Ok(None);
         }
         let value = self.view().get(&self.records, key).map_err(|e| self.error("read", e))?;
@@ -179,12 +246,20 @@ impl Kv for FjallKv {
             return Ok(());
         }
         self.settle(SEALED_MAX)?;
-        let _turn = self.commit.lock();
-        self.apply(batch).map_err(|e| self.error("write", e))
+        self.write_through(batch)
+    }
+
+    fn room_for(&self, bytes: u64, beside: u64, frees: bool) -> Result<(), KvError> {
+        let mut room = self.commit.lock();
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        room.ensure(&Need { beside, ..self.need(bytes / ROW_BYTES, bytes, frees) })
     }
 
     fn sync(&self) -> Result<(), KvError> {
-        self.db.persist(PersistMode::SyncData).map_err(|e| self.error("sync", e))
+        let covered = *self.written.lock();
+        self.db.persist(PersistMode::SyncData).map_err(|e| self.error("sync", e))?;
+        self.mark.advance(covered);
+        Ok(())
     }
 
     fn disk_bytes(&self) -> Result<u64, KvError> {
@@ -205,7 +280,7 @@ impl Kv for FjallKv {
 impl Drop for FjallKv {
     fn drop(&mut self) {
         if self.db.persist(PersistMode::SyncAll).is_ok() {
-            self.closing.in_order();
+            self.closing.in_order(*self.written.lock());
         }
     }
 }
@@ -230,6 +305,33 @@ fn open_engine(path: &Path, options: Options) -> Result<(Database, Keyspace), Kv
             detail: "the engine stopped while reading them".to_owned(),
         }),
     }
+}
+
+/// The last batch that the engine knows. It is the one with which the journals end, and no less than what was promised.
+fn last_batch(path: &Path, records: &Keyspace, known: &Known) -> Result<Synced, KvError> {
+    let value = records.get(LINK_KEY).map_err(|e| translate("open", path, e))?;
+    let link = value.and_then(|value| Link::decode(&value, &known.store));
+    let number = link.map_or(0, |link| link.number);
+    let fits =
+        known.last.is_none_or(|last| last.number == number) && number >= known.promised.max(1);
+    if fits {
+        return Ok(known.last.unwrap_or(Synced { number, journal: NO_JOURNAL }));
+    }
+    let detail =
+        format!("batch {} was written, the tables and journals end with {number}", known.promised);
+    Err(KvError::Damaged { doing: "open", path: path.to_path_buf(), detail })
+}
+
+/// Room for the journal to which the engine appends.
+fn newest_journal(path: &Path, fresh: bool) -> std::io::Result<Room> {
+    let newest = journal::journals(path)?
+        .into_iter()
+        .filter_map(|file| Some((sound::number(&file)?, file)))
+        .max();
+    let Some((number, file)) = newest else { return Ok(Room::new(path, 0, 0)) };
+    // The engine gives a journal that it creates its full length at once, and appends to one that it found.
+    let end = if fresh { 0 } else { file.metadata()?.len() };
+    Ok(Room::new(path, number, end))
 }
 
 /// How records lie on disk: 4 KiB blocks, compressed from the third level down.

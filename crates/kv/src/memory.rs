@@ -37,6 +37,7 @@ struct Disk {
     fail_write: Option<u64>,
     fail_sync: Option<u64>,
     skip_sync: Option<u64>,
+    full: Option<u64>,
     poisoned: bool,
 }
 
@@ -105,6 +106,12 @@ impl MemoryKv {
         disk.skip_sync = Some(disk.syncs + nth);
     }
 
+    /// From the `nth` write on (1 is the next) batches are refused for want of room, unless they free some; `None`: no more.
+    pub fn fill(&self, nth: Option<u64>) {
+        let mut disk = self.disk.lock();
+        disk.full = nth.map(|nth| disk.writes + nth);
+    }
+
     /// Copies up to [`CHUNK`] records between two bounds, from one end.
     fn chunk(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, reverse: bool) -> Vec<Pair> {
         let seen = self.seen.read();
@@ -123,6 +130,14 @@ impl Disk {
             return Err(KvError::Planted { doing: "write" });
         }
         Ok(())
+    }
+
+    /// Refuses a batch when there is no room.
+    fn refuse_if_full(&self, frees: bool, needed: u64) -> Result<(), KvError> {
+        if frees || self.full.is_none_or(|full| self.writes + 1 < full) {
+            return Ok(());
+        }
+        Err(KvError::NoSpace { path: "memory".into(), needed, free: 0 })
     }
 
     /// Counts a sync and moves what is pending, unless told otherwise.
@@ -241,6 +256,7 @@ impl Kv for MemoryKv {
             return Ok(());
         }
         let mut disk = self.disk.lock();
+        disk.refuse_if_full(batch.frees(), batch.bytes() as u64)?;
         disk.count_write()?;
         apply(&mut self.seen.write(), &batch);
         disk.pending.push(batch);

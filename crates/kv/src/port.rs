@@ -15,7 +15,8 @@ pub type Pairs<'a> = Box<dyn Iterator<Item = Result<Pair, KvError>> + Send + 'a>
 
 /// An ordered map from byte strings to byte strings with atomic batches and explicit durability.
 ///
-/// Keys are 1 to 65,535 bytes long and ordered bytewise; values are 0 to 2^32 - 1 bytes long.
+/// Keys are 1 to 65,535 bytes long and ordered bytewise; values are 0 to 2^32 - 1 bytes long. Keys that begin with eight
+/// bytes FF are kept for the adapters: writing one is refused, and no read shows one.
 ///
 /// Returned [`Bytes`] may share a larger buffer (a block of the cache): copy what is kept for long.
 ///
@@ -26,7 +27,8 @@ pub type Pairs<'a> = Box<dyn Iterator<Item = Result<Pair, KvError>> + Send + 'a>
 ///
 /// # Failure
 ///
-/// When a sync fails, or a write fails for any reason other than a refused key or value, the store is
+/// When a sync fails, or a write fails for any reason other than a refused key or value or a full disk
+/// ([`KvError::NoSpace`]), the store is
 /// *poisoned*: nobody can tell what reached the disk. Every later write and sync then fails with
 /// [`KvError::Poisoned`] until the store is opened again. Reads go on.
 pub trait Kv: Send + Sync + 'static {
@@ -50,9 +52,20 @@ pub trait Kv: Send + Sync + 'static {
     /// after [`Kv::sync`]. An empty batch does nothing.
     ///
     /// # Errors
-    /// [`KvError::KeyLength`] and [`KvError::ValueLength`] refuse the whole batch and change nothing.
+    /// [`KvError::KeyLength`], [`KvError::KeyReserved`], [`KvError::ValueLength`] and [`KvError::NoSpace`] refuse the
+    /// whole batch and change nothing.
     /// [`KvError::Poisoned`] after an earlier failure. Any other error poisons the store.
     fn write(&self, batch: Batch) -> Result<(), KvError>;
+
+    /// Whether a batch of about `bytes`, beside `beside` bytes that the caller writes to other files of the same disk, would find
+    /// room now; takes that room where it can. A promise only as long as nobody else fills the disk.
+    ///
+    /// # Errors
+    /// [`KvError::NoSpace`]: [`Kv::write`] would refuse it. Nothing has changed.
+    fn room_for(&self, bytes: u64, beside: u64, frees: bool) -> Result<(), KvError> {
+        let _ = (bytes, beside, frees);
+        Ok(())
+    }
 
     /// Makes every batch durable whose write returned before this call.
     ///

@@ -80,3 +80,22 @@ fn failures_poison() {
     assert!(matches!(kv.sync(), Err(KvError::Poisoned)));
     assert_eq!(prefix(&kv), 1);
 }
+
+#[test]
+fn a_full_memory_store_refuses_batches_that_do_not_free_space_and_goes_on_afterwards() {
+    let kv = MemoryKv::new();
+    let put = |key: &'static str| {
+        let mut batch = Batch::new();
+        batch.put(key, "v");
+        batch
+    };
+    kv.fill(Some(2));
+    kv.write(put("a")).unwrap();
+    assert!(matches!(kv.write(put("b")), Err(KvError::NoSpace { .. })));
+    let mut frees = put("c");
+    frees.frees_space();
+    kv.write(frees).unwrap();
+    kv.fill(None);
+    kv.write(put("d")).unwrap();
+    assert_eq!(kv.range(b"a", b"z").count(), 3);
+}

@@ -40,15 +40,21 @@ pub fn bind_unix(path: &Path) -> AppResult<UnixListener> {
         ));
     }
     make_parent(path)?;
-    if UnixStream::connect(path).is_ok() {
-        return Err(AppError::new(
-            ErrorKind::Busy,
-            format!("socket {}", path.display()),
-            "another server listens on it",
-            "Choose another one with --socket, or stop that server with `tintype down`.",
-        ));
-    }
+    refuse_taken(path)?;
     bind_private(path).map_err(|e| AppError::io(path, "make the socket", &e))
+}
+
+/// Refuses a socket on which somebody listens.
+pub(crate) fn refuse_taken(path: &Path) -> AppResult<()> {
+    if UnixStream::connect(path).is_err() {
+        return Ok(());
+    }
+    Err(AppError::new(
+        ErrorKind::Busy,
+        format!("socket {}", path.display()),
+        "another server listens on it",
+        "Choose another one with --socket, or stop that server with `tintype down`.",
+    ))
 }
 
 fn make_parent(path: &Path) -> AppResult<()> {

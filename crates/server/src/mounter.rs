@@ -60,13 +60,16 @@ impl Mounter for FuseMounter {
         dir: &Path,
         tree: Arc<dyn Vfs>,
     ) -> Result<Box<dyn Mount>, MountError> {
-        repair_dead_mount(dir).map_err(explain)?;
+        self.repair(dir)?;
         let session = Session::mount(tree, dir, &self.options(volume)).map_err(explain)?;
         Ok(Box::new(FuseMount { session }))
     }
 
     fn repair(&self, dir: &Path) -> Result<(), MountError> {
-        repair_dead_mount(dir).map(drop).map_err(explain)
+        match repair_dead_mount(dir) {
+            Err(error @ FuseError::Timeout { .. }) => Err(MountError::Hangs(error.to_string())),
+            other => other.map(drop).map_err(explain),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{Shared, router};
 use crate::guard::local_only;
-use crate::listen::bind_unix;
+use crate::listen::{bind_unix, refuse_taken};
 
 /// What a server needs to know.
 #[derive(Clone, Debug)]
@@ -70,6 +70,10 @@ async fn run(
 ) -> AppResult<()> {
     // Before anything is mounted: a signal from now on ends us in order.
     let mut ends = Ends::new()?;
+    // A new store is not made for nothing. Where there is one, its lock says more: it knows a server that is just stopping.
+    if !options.app.store.exists() {
+        refuse_taken(&options.socket)?;
+    }
     let app_options = options.app.clone();
     let app = blocking(move || App::open(app_options, mounter)).await?;
     let served = listen_and_wait(&app, &options, &mut ends, ready).await;

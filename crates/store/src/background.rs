@@ -42,11 +42,17 @@ impl Store {
     /// # Errors
     /// The last commit failed.
     pub fn close(&self) -> Result<()> {
+        self.closes_soon();
         let synced = self.sync();
         self.stop_threads();
         self.shared.shut_down();
         self.shared.segments.close()?;
         synced
+    }
+
+    /// A running fsck ends with an error, so that nobody who has to write before the store closes waits for it.
+    pub fn closes_soon(&self) {
+        self.shared.say_closing();
     }
 
     fn stop_threads(&self) {
@@ -106,6 +112,7 @@ impl Store {
         let mut core = self.core();
         let core = &mut *core;
         let mut batch = Batch::new();
+        batch.frees_space();
         let mut output = Output::default();
         let stepped = core.history.step(&mut batch, STEP_ROWS, &mut output);
         let mut done = match stepped {
@@ -117,14 +124,14 @@ impl Store {
             done = core.trim;
         }
         if !done && batch.is_empty() {
-            return self.merge_step(core);
+            return self.quiet_step(core);
         }
         core.merge_due = true;
         let applied = self.apply_refs(core, &mut batch, Vec::new(), &output);
         self.poisoning(applied)?;
         let written = self.write_batch(core, batch, false);
         self.poisoning(written)?;
-        core.inherited_stale = true;
+        core.usage_stale = true;
         self.publish_usage(core);
         let mut progress = self.progress.lock();
         progress.reclaim_steps += 1;
@@ -134,6 +141,15 @@ impl Store {
 }
 
 impl Store {
+    /// What changes no sum, when nothing else is due: lists become thinner, then chains shorter.
+    fn quiet_step(&self, core: &mut Core) -> Result<bool> {
+        let mut batch = Batch::new();
+        let thinned = core.history.thin_touched(&mut batch, STEP_ROWS)?;
+        // Nothing in memory follows from this batch: when it is refused, it is done after the next opening.
+        self.write_batch(core, batch, false)?;
+        if thinned { Ok(true) } else { self.merge_step(core) }
+    }
+
     /// A damaged row stops one piece of work, not all: forgets what the step changed in memory, and the work
     /// until the store is opened again.
     fn set_aside(&self, core: &mut Core, error: &StoreError) -> Result<bool> {
@@ -196,7 +212,9 @@ fn keeper(store: &Weak<Store>) {
             return;
         }
         if commit || last.elapsed() >= interval {
-            if let Err(error) = store.sync() {
+            if let Err(error) = store.sync()
+                && !error.is_full()
+            {
                 tracing::error!(%error, "a background commit failed");
             }
             last = Instant::now();
@@ -250,7 +268,9 @@ impl Store {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(error) => {
-                    tracing::warn!(%error, "background work failed; it will be tried again");
+                    if !error.is_full() {
+                        tracing::warn!(%error, "background work failed; it will be tried again");
+                    }
                     self.clean_due.store(true, Ordering::Release);
                     return false;
                 }

@@ -74,6 +74,9 @@ impl Store {
         }
         let before = self.live_bytes(worst);
         let rewritten = self.rewrite(worst);
+        if matches!(&rewritten, Err(error) if error.is_full()) {
+            return rewritten.map(|()| true);
+        }
         if rewritten.is_err() || self.live_bytes(worst) >= before.max(1) {
             // Damage keeps part of it where it is: leave the segment alone until the store is opened again.
             self.core().stuck_segments.insert(worst);
@@ -141,6 +144,8 @@ impl Store {
         }
         let encoded: Vec<_> = moved.iter().map(|(_, _, encoded)| encoded.clone()).collect();
         let write = self.write.lock();
+        let bytes = encoded.iter().map(|frame| u64::from(frame.frame_bytes())).sum();
+        self.shared.kv.room_for(0, bytes, false)?;
         let appended = self.shared.segments.append(&encoded).map_err(StoreError::from);
         let places = self.poisoning(appended)?;
         let synced = self.shared.segments.sync().map_err(StoreError::from);
@@ -155,8 +160,8 @@ impl Store {
         }
         put_sum(&mut batch, &mut core.sums, segment);
         let written = self.write_batch(&mut core, batch, true);
-        self.poisoning(written)?;
         self.shared.settled(places.iter());
+        self.poisoning(written)?;
         let bytes: u64 = places.iter().map(|stored| u64::from(stored.frame_bytes)).sum();
         self.progress.lock().moved_bytes += bytes;
         Ok(())

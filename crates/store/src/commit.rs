@@ -8,6 +8,7 @@ use crate::error::{Result, StoreError};
 use crate::live::Frozen;
 use crate::ram::RamExtent;
 use crate::refs::RefChanges;
+use crate::room::{Aim, Round};
 use crate::store::{Core, NEXT_EXTENT, Store};
 use parking_lot::MutexGuard;
 use std::collections::BTreeMap;
@@ -16,10 +17,13 @@ use std::sync::atomic::Ordering;
 use tintype_history::codec::put_varint;
 use tintype_history::{Epoch, Output, SpaceId};
 use tintype_kv::Batch;
-use tintype_segments::{Codec, Encoded, ExtentId, Stored, encode};
+use tintype_segments::{BLOCK, Codec, EXTENT_BLOCKS, Encoded, ExtentId, Stored, encode};
 
 /// Extents that are packed and appended together.
 const WRITE_GROUP: usize = 16;
+
+/// Room that such a group takes at most.
+const AHEAD_BYTES: u64 = (WRITE_GROUP * EXTENT_BLOCKS * BLOCK) as u64;
 
 /// Proof that the caller holds the commit lock.
 pub(crate) type CommitGuard<'s> = MutexGuard<'s, ()>;
@@ -28,14 +32,14 @@ impl Store {
     /// Everything that returned before this call is durable when it returns. Concurrent callers share one commit.
     ///
     /// # Errors
-    /// A write or sync failed: the store is poisoned.
+    /// The disk is full ([`StoreError::is_full`]): the changes wait in memory. Another write or sync failed: the store is poisoned.
     pub fn sync(&self) -> Result<()> {
         let wanted = self.started.load(Ordering::SeqCst) + 1;
         let guard = self.commit.lock();
         if self.done.load(Ordering::SeqCst) >= wanted {
             return self.shared.check();
         }
-        self.run_commit(&guard, &BTreeMap::new(), |_, _| Ok(()))
+        self.commit_for(&guard, &BTreeMap::new(), Aim::Keep, |_, _| Ok(()))
     }
 
     /// Takes all changes into the engines, durable too.
@@ -47,14 +51,28 @@ impl Store {
     /// lines' changes.
     pub(crate) fn run_commit<T>(
         &self,
+        guard: &CommitGuard<'_>,
+        next: &BTreeMap<SpaceId, Epoch>,
+        extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
+    ) -> Result<T> {
+        self.commit_for(guard, next, Aim::Make, extra)
+    }
+
+    /// As [`Store::run_commit`]; `aim` says what it is for.
+    pub(crate) fn commit_for<T>(
+        &self,
         _guard: &CommitGuard<'_>,
         next: &BTreeMap<SpaceId, Epoch>,
+        aim: Aim,
         extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
     ) -> Result<T> {
         self.shared.check()?;
         let ticket = self.started.fetch_add(1, Ordering::SeqCst) + 1;
-        let frozen = self.cut_all(next);
-        let committed = self.write_commit(&frozen, next, extra);
+        let committed = self.make_ready(aim).and_then(|()| {
+            let round = Round { frozen: self.cut_all(next), next: next.clone() };
+            self.write_or_hold(round, aim, extra)
+        });
+        self.note_room(&committed);
         if committed.is_ok() {
             self.done.store(ticket, Ordering::SeqCst);
         }
@@ -62,37 +80,48 @@ impl Store {
         committed
     }
 
-    fn write_commit<T>(
+    /// Writes a cut and what `extra` adds. Without room nothing has changed, but for extents that a segment has.
+    pub(crate) fn write_commit<T>(
         &self,
-        frozen: &[Arc<Frozen>],
-        next: &BTreeMap<SpaceId, Epoch>,
+        round: &Round,
+        aim: Aim,
         extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
     ) -> Result<T> {
+        let Round { frozen, next } = round;
         let stored = self.poisoning(self.write_extents(frozen))?;
         let mut core = self.core.lock();
         let mut batch = Batch::new();
+        if aim.frees(stored.len()) {
+            batch.frees_space();
+        }
+        let places: Vec<_> = stored.iter().map(|(_, place)| place.clone()).collect();
         let filled = self.fill_batch(&mut core, &mut batch, frozen, stored, next);
         self.poisoning(filled)?;
         // What the caller adds may be refused without harm: it checks before it changes anything.
         let extra_done = extra(&mut core, &mut batch);
         let written = self.write_batch(&mut core, batch, true);
         self.poisoning(written)?;
+        self.shared.settled(places.iter());
         self.finish(&mut core, frozen);
         extra_done
     }
 
-    /// A failure between cut and durable batch stops the store: memory and disk would disagree.
+    /// A failure between cut and durable batch stops the store: memory and disk would disagree. A full disk has
+    /// changed nothing.
     pub(crate) fn poisoning<T>(&self, result: Result<T>) -> Result<T> {
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !error.is_full()
+        {
             self.shared.poison(error);
         }
         result
     }
 
+    /// Writes a batch that follows from changes of `core`. Without room for it these are taken back.
     pub(crate) fn write_batch(&self, core: &mut Core, batch: Batch, durable: bool) -> Result<()> {
         self.shared.check()?;
         if !batch.is_empty() {
-            self.shared.kv.write(batch)?;
+            self.shared.kv.write(batch).map_err(|error| self.undo(core, error.into()))?;
             core.unsynced = true;
         }
         if durable && core.unsynced {
@@ -127,7 +156,7 @@ impl Store {
             let changes = part.changes.iter().map(|(key, change)| (*key, change));
             core.history.commit(batch, part.space, part.epoch, changes, &mut output)?;
             // In a joined sequence a commit may free what older spaces own.
-            core.inherited_stale |= core.history.tree().sequence(part.space).spaces.len() > 1;
+            core.usage_stale |= core.history.tree().sequence(part.space).spaces.len() > 1;
         }
         for (space, epoch) in next {
             core.history.open_epoch(batch, *space, *epoch);
@@ -150,7 +179,6 @@ impl Store {
         if !output.freed.is_empty() || !stored.is_empty() {
             self.clean_due.store(true, Ordering::Release);
         }
-        self.shared.settled(stored.iter().map(|(_, stored)| stored));
         let mut changes = RefChanges::new(&self.shared, stored.into_iter());
         changes.apply(output)?;
         changes.finish(batch, &mut core.sums);
@@ -231,6 +259,7 @@ impl Store {
     pub(crate) fn write_ahead(&self) -> Result<usize> {
         let group = {
             let _write = self.write.lock();
+            self.shared.kv.room_for(0, AHEAD_BYTES, false)?;
             let group = self.shared.ram.dequeue(WRITE_GROUP);
             let codec = self.ahead_codec(&group);
             self.write_group(codec, &group, false)?;

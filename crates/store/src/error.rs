@@ -81,5 +81,21 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// The disk had no room, and nothing has changed: it may be tried again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Self::Kv(KvError::NoSpace { .. })
+            | Self::History(HistoryError::Kv(KvError::NoSpace { .. })) => true,
+            Self::Segments(SegmentsError::Io { doing: "write" | "create", source, .. }) => {
+                matches!(source.kind(), StorageFull | QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Result of this crate.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::extents::{EXTENT, ExtentRow, SHARED, extent_row, shared_row};
-use crate::meta::{META, Place as SnapshotPlace};
+use crate::meta::{Catalog, META, Place as SnapshotPlace};
 use crate::refs::{SEGMENT, place, segment_row};
 use crate::store::{Core, NEXT_EXTENT, Store};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -40,6 +40,8 @@ pub struct FsckReport {
     pub problem_count: u64,
     /// Rows rewritten.
     pub repaired: u64,
+    /// Versions or dead lists do not decode: what they refer to is unknown, and so is every number that follows from them.
+    pub uncounted: bool,
 }
 
 impl FsckReport {
@@ -68,7 +70,7 @@ impl Store {
     /// Checks everything; repairs derived numbers when asked to.
     ///
     /// # Errors
-    /// The engines failed.
+    /// The engines failed, or the store is about to close.
     pub fn fsck(&self, repair: bool) -> Result<FsckReport> {
         self.sync()?;
         while self.reclaim_step().unwrap_or(false) {}
@@ -86,7 +88,11 @@ impl Store {
         let sums = self.check_extents(&count, &mut batch, &mut report)?;
         self.check_sums(&core, &sums, &mut batch, &mut report);
         self.check_segments(&sums, &mut report)?;
-        if repair && !batch.is_empty() {
+        if repair && report.uncounted {
+            let text = "nothing is repaired while versions or dead lists are damaged: what they \
+                        refer to is not known, and would be freed";
+            report.problem(text.to_owned());
+        } else if repair && !batch.is_empty() {
             report.repaired = batch.len() as u64;
             self.write_batch(&mut core, batch, true)?;
             self.reload(&mut core)?;
@@ -94,9 +100,21 @@ impl Store {
         Ok(report)
     }
 
+    /// Rows of a range, as long as the store stays open: whoever closes it waits for the locks that are held here.
+    fn rows(&self, from: &[u8], to: &[u8]) -> impl Iterator<Item = Result<tintype_kv::Pair>> {
+        self.shared.kv.range(from, to).map(|row| {
+            self.shared.check_staying()?;
+            Ok(row?)
+        })
+    }
+
     /// Derives everything in memory from the rows again.
     pub(crate) fn reload(&self, core: &mut Core) -> Result<()> {
         let mut history = tintype_history::History::open(self.shared.kv.clone())?;
+        // Lines may have gone on to epochs that no row knows yet.
+        let given = core.history.reserve_epoch();
+        while history.reserve_epoch() < given {}
+        core.catalog = Catalog::load(&*self.shared.kv)?;
         for volume in core.catalog.volumes.values() {
             history.set_head(volume.space, true);
         }
@@ -111,6 +129,7 @@ impl Store {
         core.history = history;
         core.sums = crate::store::load_sums(&*self.shared.kv)?;
         self.shared.extents.clear();
+        (core.trim, core.usage_stale, core.merge_due) = (true, true, true);
         Ok(())
     }
 
@@ -170,14 +189,16 @@ impl Store {
         let (from, to) = row_range(prefix::VERSION, &[]);
         let mut group: Option<(SpaceId, Key)> = None;
         let mut tokens = BTreeSet::new();
-        for row in self.shared.kv.range(&from, &to) {
+        for row in self.rows(&from, &to) {
             let (key, value) = row?;
             report.versions += 1;
             let Some((space, key, birth)) = parse_version_row(&key) else {
+                report.uncounted = true;
                 report.problem("a version row has a damaged key".to_owned());
                 continue;
             };
             let Some(record) = decode_record(birth, &value) else {
+                report.uncounted = true;
                 report.problem(format!("version {key:?} of space {} is damaged", space.0));
                 continue;
             };
@@ -185,6 +206,7 @@ impl Store {
                 tokens.clear();
             }
             let Some(found) = core.history.tree().get(space) else {
+                report.uncounted = true;
                 report.problem(format!("version {key:?} lies in the unknown space {}", space.0));
                 continue;
             };
@@ -213,7 +235,7 @@ impl Store {
                 version_row(*owner, *key, Epoch(u64::MAX)).max(from),
                 version_row(*owner, *key, Epoch(0)).min(to),
             );
-            for row in self.shared.kv.range(&from, &to) {
+            for row in self.rows(&from, &to) {
                 let (row, value) = row?;
                 let Some((_, _, birth)) = parse_version_row(&row) else { continue };
                 let Some(Some(record)) = decode_record(birth, &value) else { continue };
@@ -230,11 +252,12 @@ impl Store {
 
     fn count_dead(&self, core: &Core, count: &mut Count, report: &mut FsckReport) -> Result<()> {
         let (from, to) = row_range(prefix::DEAD, &[]);
-        for row in self.shared.kv.range(&from, &to) {
+        for row in self.rows(&from, &to) {
             let (key, value) = row?;
             let (Some([space, death, birth, _]), Some(items)) =
                 (parse_row::<4>(&key), decode_dead(&value))
             else {
+                report.uncounted = true;
                 report.problem("a dead list is damaged".to_owned());
                 continue;
             };
@@ -275,7 +298,7 @@ impl Store {
 
     fn check_touched(&self, report: &mut FsckReport) -> Result<()> {
         let (from, to) = row_range(prefix::TOUCHED, &[]);
-        for row in self.shared.kv.range(&from, &to) {
+        for row in self.rows(&from, &to) {
             let (key, value) = row?;
             if parse_row::<3>(&key).is_none() || decode_keys(&value).is_none() {
                 report.problem("a list of touched keys is damaged".to_owned());
@@ -328,7 +351,7 @@ impl Store {
         let mut sums = BTreeMap::new();
         let mut seen = BTreeSet::new();
         let (from, to) = row_range(EXTENT, &[]);
-        for row in self.shared.kv.range(&from, &to) {
+        for row in self.rows(&from, &to) {
             let (key, value) = row?;
             report.extents += 1;
             let id = key.get(1..).and_then(|id| id.try_into().ok()).map_or(0, u64::from_be_bytes);
@@ -430,6 +453,7 @@ impl Store {
             report.live_bytes += live;
             report.dead_bytes += segment.bytes.saturating_sub(live);
             for frame in self.shared.segments.frames(segment.id)? {
+                self.shared.check_staying()?;
                 match frame {
                     Ok(frame) => {
                         if let Place::At { offset, .. } = frame.stored.place {
@@ -441,7 +465,7 @@ impl Store {
             }
         }
         let (from, to) = row_range(EXTENT, &[]);
-        for row in self.shared.kv.range(&from, &to) {
+        for row in self.rows(&from, &to) {
             let (key, value) = row?;
             let Some(row) = ExtentRow::from_bytes(&value) else { continue };
             if let Place::At { segment, offset } = row.stored.place

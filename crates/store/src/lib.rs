@@ -22,11 +22,13 @@ mod meta;
 mod moment;
 mod ram;
 mod refs;
+mod room;
 mod scrub;
 mod shared;
 mod snapshots;
 mod status;
 mod store;
+mod usage;
 mod volumes;
 
 pub use error::{Result, StoreError};
@@ -37,12 +39,11 @@ pub use moment::{Moment, View, Visit};
 pub use scrub::{Damage, ScrubReport};
 pub use shared::{BlockReader, chain_text};
 pub use status::{Progress, StoreStatus};
-pub use store::{
-    LineOwner, LineRef, MomentRef, NewSnapshot, NewVolume, Store, StoreOptions, Usage,
-};
+pub use store::{LineOwner, LineRef, MomentRef, NewSnapshot, NewVolume, Store, StoreOptions};
 pub use tintype_history::{Epoch, Key, Piece, Point, Record, SpaceId};
 
 /// Bytes of a block: the unit in which space is shared.
 pub const BLOCK: usize = 4096;
 /// Blocks of a span: one record of a block map.
 pub const SPAN_BLOCKS: u64 = 32;
+pub use usage::Usage;

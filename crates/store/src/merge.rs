@@ -29,7 +29,7 @@ impl Store {
         let written = self.write_batch(core, batch, false);
         self.poisoning(written)?;
         self.shared.moved.write().insert(upper, lower);
-        core.inherited_stale = true;
+        core.usage_stale = true;
         core.merge_due = true;
         self.publish_usage(core);
         Ok(true)

@@ -39,7 +39,7 @@ impl Store {
     /// Reads and verifies every extent; `observe` sees the report so far and may stop it.
     ///
     /// # Errors
-    /// The table of extents could not be read.
+    /// The table of extents could not be read, or the store was closed meanwhile.
     pub fn scrub(
         &self,
         observe: &mut dyn FnMut(&ScrubReport) -> ControlFlow<()>,
@@ -58,6 +58,7 @@ impl Store {
         let mut report = ScrubReport::default();
         let (mut from, to) = row_range(EXTENT, &[]);
         loop {
+            self.shared.check()?;
             let rows: Vec<_> = self.shared.kv.range(&from, &to).take(CHUNK).collect();
             if rows.is_empty() {
                 return Ok(report);

@@ -48,6 +48,7 @@ pub struct Shared {
     pending: Mutex<HashMap<SegmentId, u64>>,
     unpacked: Mutex<Cache<u64, (u32, Bytes)>>,
     stopped: AtomicBool,
+    closing: AtomicBool,
     reason: Mutex<Option<Stop>>,
 }
 
@@ -99,6 +100,7 @@ impl Shared {
             pending: Mutex::default(),
             unpacked: Mutex::new(Cache::new(UNPACKED_BLOCKS)),
             stopped: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             reason: Mutex::new(None),
         }
     }
@@ -112,6 +114,19 @@ impl Shared {
             Some(Stop::Failed(reason)) => Err(StoreError::Poisoned { reason }),
             _ => Err(StoreError::Shutdown),
         }
+    }
+
+    /// Fails when the store has stopped or is about to close: what takes long and changes nothing ends then.
+    pub fn check_staying(&self) -> Result<()> {
+        if self.closing.load(Ordering::Relaxed) {
+            return Err(StoreError::Shutdown);
+        }
+        self.check()
+    }
+
+    /// The store is about to close.
+    pub fn say_closing(&self) {
+        self.closing.store(true, Ordering::Relaxed);
     }
 
     /// Stops everything after a failed write.

@@ -121,7 +121,7 @@ impl Store {
     pub fn delete_snapshots(&self, ids: &[SnapshotId]) -> Result<()> {
         let guard = self.commit.lock();
         let mut gone = Vec::new();
-        self.run_commit(&guard, &BTreeMap::new(), |core, batch| {
+        self.run_freeing(&guard, |core, batch| {
             let mut ids = ids.to_vec();
             ids.sort_unstable();
             ids.dedup();
@@ -131,9 +131,17 @@ impl Store {
             gone = self.remove_snapshots(core, batch, &snapshots);
             Ok(())
         })?;
-        gone.iter().for_each(|owner| owner.gone());
+        self.tell_gone(&gone);
         self.tidy_soon();
         Ok(())
+    }
+
+    /// Forgets the owners of lines that are no more. The caller holds the commit lock.
+    pub(crate) fn tell_gone(&self, gone: &[(SpaceId, Arc<dyn LineOwner>)]) {
+        for (space, owner) in gone {
+            self.owners.lock().remove(space);
+            owner.gone();
+        }
     }
 
     pub(crate) fn check_unprotected(core: &Core, snapshots: &[Arc<Snapshot>]) -> Result<()> {
@@ -181,7 +189,7 @@ impl Store {
             row.space = core.history.create_space(batch, Some(source), volume.0);
             core.history.set_head(before.space, false);
             core.history.recount();
-            core.inherited_stale = true;
+            core.usage_stale = true;
             core.merge_due = true;
             core.catalog.put_volume(batch, row)
         })?;

@@ -5,6 +5,9 @@ use crate::store::{Core, Store};
 use std::sync::atomic::Ordering;
 use tintype_history::Point;
 
+/// About what a changed record takes in the journal and in the tables. Bytes.
+const RECORD: u64 = 256;
+
 /// Progress of the background work since the store was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -56,10 +59,11 @@ impl Store {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// New data that waits in memory. Bytes.
+    /// New data that waits in memory, and about what changed records will take. Bytes.
     #[must_use]
     pub fn unwritten_bytes(&self) -> u64 {
-        self.shared.ram.unwritten.load(Ordering::Relaxed) as u64
+        let records = self.shared.dirty_records.load(Ordering::Relaxed);
+        self.shared.ram.unwritten.load(Ordering::Relaxed) as u64 + records as u64 * RECORD
     }
 
     /// Whether a volume has snapshots, as of the last commit. Takes no lock that a commit holds.

@@ -8,12 +8,14 @@ use crate::live::LiveLine;
 use crate::meta::{Catalog, Place, Snapshot, Volume};
 use crate::moment::View;
 use crate::refs::{SEGMENT, SegmentSums};
+use crate::room::Round;
 use crate::shared::Shared;
+use crate::usage::{Beyond, Usage};
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tintype_history::codec::{Bytes, row_range};
 use tintype_history::{Epoch, History, Key, Point, Removal, SpaceId, Work};
 use tintype_kv::Kv;
@@ -22,6 +24,9 @@ use tintype_segments::{Codec, SegmentId, Segments};
 
 /// Row of the next extent id.
 pub(crate) const NEXT_EXTENT: &[u8] = b"E";
+
+/// How long a change waits for a commit that finds no room.
+const FULL_WAIT: Duration = Duration::from_millis(250);
 
 /// How a store behaves.
 #[derive(Clone, Copy, Debug)]
@@ -101,15 +106,6 @@ pub struct NewSnapshot {
     pub writable: bool,
 }
 
-/// Accounted bytes of a volume: 4,096 for each referenced block plus the size of each record version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Alive in the live volume, what it inherited from another volume not counted.
-    pub live_bytes: u64,
-    /// Held by snapshots and writable snapshots only.
-    pub snapshot_bytes: u64,
-}
-
 pub(crate) struct Core {
     pub(crate) history: History,
     pub(crate) catalog: Catalog,
@@ -122,10 +118,10 @@ pub(crate) struct Core {
     pub(crate) stuck_segments: BTreeSet<SegmentId>,
     /// Work that a damaged row keeps from being done.
     pub(crate) stuck_work: BTreeSet<Work>,
-    /// For each head: bytes of its own volume that were alive where it forked off.
-    pub(crate) inherited: HashMap<SpaceId, u64>,
-    /// Points, heads or old cells changed since `inherited` was computed.
-    pub(crate) inherited_stale: bool,
+    /// What usage is beyond sums that every commit can afford.
+    pub(crate) beyond: Beyond,
+    /// Points, heads or old cells changed since `beyond` was computed.
+    pub(crate) usage_stale: bool,
     /// Chains may have become mergeable.
     pub(crate) merge_due: bool,
 }
@@ -147,6 +143,10 @@ pub struct Store {
     pub(crate) clean_due: AtomicBool,
     pub(crate) progress: Mutex<crate::status::Progress>,
     pub(crate) threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    /// Cuts for which the disk had no room, oldest first; changed under `commit`.
+    pub(crate) held: Mutex<VecDeque<Round>>,
+    /// The last commit found no room.
+    pub(crate) full: AtomicBool,
 }
 
 impl Store {
@@ -187,8 +187,8 @@ impl Store {
             trim: true,
             stuck_segments: BTreeSet::new(),
             stuck_work: BTreeSet::new(),
-            inherited: HashMap::new(),
-            inherited_stale: true,
+            beyond: Beyond::default(),
+            usage_stale: true,
             merge_due: true,
         };
         let shared = Arc::new(Shared::new(kv, segments, next_extent));
@@ -206,6 +206,8 @@ impl Store {
             clean_due: AtomicBool::new(true),
             progress: Mutex::default(),
             threads: Mutex::default(),
+            held: Mutex::default(),
+            full: AtomicBool::new(false),
         });
         store.publish_usage(&mut store.core.lock());
         if options.background {
@@ -263,36 +265,16 @@ impl Store {
         self.core.lock().catalog.snapshot_at(volume, access_point)
     }
 
-    /// What a volume uses, as of the last commit. Takes no lock that a commit holds.
-    #[must_use]
-    pub fn usage(&self, volume: VolumeId) -> Usage {
-        self.usage.read().get(&volume).map_or_else(Usage::default, |(usage, _)| *usage)
-    }
-
-    pub(crate) fn publish_usage(&self, core: &mut Core) {
-        let tree = core.history.tree();
-        if std::mem::take(&mut core.inherited_stale) {
-            let heads = core.catalog.volumes.values().map(|volume| volume.space);
-            core.inherited = heads.map(|head| (head, tree.inherited(head))).collect();
-        }
-        let totals = tree.totals();
-        let usage = core.catalog.volumes.values().map(|volume| {
-            let total = totals.get(&volume.id.0).copied().unwrap_or(0);
-            let inherited = core.inherited.get(&volume.space).copied().unwrap_or(0);
-            let live_bytes = tree.live(volume.space, inherited);
-            let snapshot_bytes = total.saturating_sub(live_bytes);
-            let usage = Usage { live_bytes, snapshot_bytes };
-            (volume.id, (usage, core.catalog.count(volume.id) > 0))
-        });
-        *self.usage.write() = usage.collect();
-    }
-
     /// Opens the writable end of a line. Serve it by one owner at a time.
     ///
     /// # Errors
-    /// The line does not exist.
+    /// The line does not exist, or earlier changes of it still wait for room on the disk.
     pub fn open_line(&self, line: LineRef) -> Result<LiveLine> {
         self.shared.check()?;
+        let space = line_space(&self.core.lock(), line)?;
+        if self.holds(space) {
+            self.sync()?;
+        }
         let core = self.core.lock();
         let space = line_space(&core, line)?;
         Ok(self.line(&core, space))
@@ -318,12 +300,18 @@ impl Store {
     /// Commits and forgets the owner.
     ///
     /// # Errors
-    /// The commit failed.
+    /// The commit failed. What a full disk refused is committed when there is room, unless the store closes before.
     pub fn detach(&self, line: LineRef) -> Result<()> {
         let synced = self.sync();
         let _commit = self.commit.lock();
-        if let Ok(space) = line_space(&self.core.lock(), line) {
-            self.owners.lock().remove(&space);
+        let space = line_space(&self.core.lock(), line);
+        if let Ok(space) = space {
+            let owner = self.owners.lock().remove(&space);
+            if let (Some(owner), Err(error)) = (owner, &synced)
+                && error.is_full()
+            {
+                self.hold_line(&owner);
+            }
         }
         synced
     }
@@ -425,7 +413,8 @@ impl Store {
         self.shared.check()
     }
 
-    /// Waits while too much is in memory. Call after a change, without your lock.
+    /// Waits while too much is in memory. Call after a change, without your lock. On a full disk it waits only for a moment: what
+    /// frees space must go on.
     pub fn throttle(&self) {
         let shared = &self.shared;
         if shared.dirty_records.load(Ordering::Relaxed) > self.options.dirty_records_max {
@@ -443,8 +432,12 @@ impl Store {
             return;
         }
         shared.bell.ring(|wanted| wanted.commit = true);
+        let start = Instant::now();
         let mut wanted = shared.bell.wanted.lock();
         while over() && shared.check().is_ok() && !wanted.stop {
+            if self.is_full() && start.elapsed() > FULL_WAIT {
+                break;
+            }
             shared.bell.room.wait_for(&mut wanted, Duration::from_millis(50));
         }
     }

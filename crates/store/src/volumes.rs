@@ -30,7 +30,7 @@ impl Store {
         check_name(core, &new.meta, None)?;
         let id = VolumeId(core.catalog.take_id(batch));
         let space = core.history.create_space(batch, parent, id.0);
-        core.inherited_stale = true;
+        core.usage_stale = true;
         core.merge_due = true;
         let volume = Volume { id, meta: new.meta, space };
         core.catalog.put_volume(batch, volume.clone())?;
@@ -62,8 +62,8 @@ impl Store {
     /// It does not exist, is being served, has snapshots (and `with_snapshots` is off), one of them is protected, or the store failed.
     pub fn delete_volume(&self, id: VolumeId, with_snapshots: bool) -> Result<()> {
         let guard = self.commit.lock();
-        let mut gone: Vec<Arc<dyn LineOwner>> = Vec::new();
-        self.run_commit(&guard, &BTreeMap::new(), |core, batch| {
+        let mut gone: Vec<(SpaceId, Arc<dyn LineOwner>)> = Vec::new();
+        self.run_freeing(&guard, |core, batch| {
             let volume = find_volume(core, id)?.clone();
             if self.is_served(volume.space) {
                 return Err(StoreError::Busy { what: volume.meta.name.to_string() });
@@ -81,11 +81,11 @@ impl Store {
             core.history.set_head(volume.space, false);
             core.history.recount();
             core.trim = true;
-            core.inherited_stale = true;
+            core.usage_stale = true;
             core.merge_due = true;
             Ok(())
         })?;
-        gone.iter().for_each(|owner| owner.gone());
+        self.tell_gone(&gone);
         self.tidy_soon();
         Ok(())
     }
@@ -94,13 +94,13 @@ impl Store {
         self.owners.lock().get(&space).is_some_and(|owner| owner.strong_count() > 0)
     }
 
-    /// Removes rows, names and heads; answers the owners of writable ones.
+    /// Removes rows, names and heads; answers the owners of writable ones, for [`Store::tell_gone`] once that is durable.
     pub(crate) fn remove_snapshots(
         &self,
         core: &mut Core,
         batch: &mut Batch,
         snapshots: &[Arc<Snapshot>],
-    ) -> Vec<Arc<dyn LineOwner>> {
+    ) -> Vec<(SpaceId, Arc<dyn LineOwner>)> {
         let mut points = Vec::new();
         let mut owners = Vec::new();
         let mut heads = false;
@@ -109,7 +109,8 @@ impl Store {
             match snapshot.place {
                 Place::ReadOnly(point) => points.push(point),
                 Place::Writable(space) => {
-                    owners.extend(self.owners.lock().remove(&space).and_then(|o| o.upgrade()));
+                    let owner = self.owners.lock().get(&space).and_then(std::sync::Weak::upgrade);
+                    owners.extend(owner.map(|owner| (space, owner)));
                     core.history.set_head(space, false);
                     heads = true;
                 }
@@ -122,7 +123,7 @@ impl Store {
             core.history.recount();
         }
         core.trim = true;
-        core.inherited_stale = true;
+        core.usage_stale = true;
         core.merge_due = true;
         owners
     }

@@ -3,6 +3,7 @@
 
 mod world;
 
+use tintype_store::Key;
 use world::World;
 
 fn run(seed: u64, steps: u64) {
@@ -78,4 +79,65 @@ fn restores_do_not_lengthen_reads() {
     let chain = world.store.status().unwrap().longest_chain;
     assert!(chain <= 4 + 2 * heads, "{chain} spaces with {heads} heads");
     alone(&mut world);
+}
+
+/// A snapshot at each step, the newest few kept, beside an old one and a clone: what a comparison reads, and tombstones
+/// of a key that comes and goes, do not grow with the number of snapshots that there were.
+#[test]
+fn rolling_retention_leaves_nothing_behind() {
+    let mut world = World::new(7);
+    for _ in 0..60 {
+        world.mutate().unwrap();
+    }
+    let toggled = Key::new(4, 0, 0);
+    world.toggle(0, toggled);
+    world.snapshot_now(0, false).unwrap();
+    world.clone_volume().unwrap();
+    for round in 0..300 {
+        for line in 0..2 {
+            world.passing_key(line, round).unwrap();
+            world.toggle(line, toggled);
+            world.snapshot_now(line, round % 7 == 0).unwrap();
+        }
+        while world.snaps.len() > 9 {
+            world.delete_snapshot(1).unwrap();
+        }
+        if round % 50 == 49 {
+            world.reopen().unwrap();
+        }
+        while world.store.reclaim_step().unwrap() {}
+    }
+    world.check().unwrap();
+    world.check_fsck().unwrap();
+    let names: usize = world::touched_lists(&*world.kv).values().map(Vec::len).sum();
+    let rows = world.store.fsck(false).unwrap().versions;
+    assert!(rows < 100, "{rows} versions and tombstones");
+    assert!(names < 100, "{names} names in lists of two lines with eight snapshots");
+    world.delete_snapshot(0).unwrap();
+    alone(&mut world);
+}
+
+/// A tombstone between two versions goes when a later one hides it from every moment, and stays for a clone that forked there,
+/// name or not.
+#[test]
+fn hidden_tombstones_go_and_those_of_clones_stay() {
+    for cloned in [false, true] {
+        let mut world = World::new(9);
+        let key = Key::new(4, 0, 0);
+        for _ in 0..4 {
+            world.toggle(0, key);
+            world.snapshot_now(0, false).unwrap();
+        }
+        if cloned {
+            world.clone_of(1).unwrap();
+        }
+        // Without its name the second moment is the clone's alone; then the record between two tombstones goes.
+        world.delete_snapshot(1).unwrap();
+        world.delete_snapshot(1).unwrap();
+        world.check().unwrap();
+        world.check_fsck().unwrap();
+        let rows = world.store.fsck(false).unwrap().versions;
+        assert_eq!(rows, 2 + u64::from(cloned), "the record, the last tombstone, the clone's");
+        alone(&mut world);
+    }
 }

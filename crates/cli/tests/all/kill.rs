@@ -167,7 +167,7 @@ fn check(world: &World, promised: &mut Promised) {
 #[test]
 fn a_kill_loses_nothing_that_was_synced() {
     let rounds = amount("TINTYPE_KILL_ROUNDS", 25);
-    let transports = killable();
+    let transports = transports();
     if transports.is_empty() {
         return;
     }
@@ -206,17 +206,6 @@ fn a_kill_loses_nothing_that_was_synced() {
     assert!(promised.lock().unwrap().snapshots.len() > 3);
 }
 
-/// The transports under which a server is killed. A guard thread that waited inside the server's own mount once kept
-/// killed servers half alive, mostly under io_uring; until long campaigns have shown it gone, only when asked for.
-fn killable() -> Vec<&'static str> {
-    let mut list = transports();
-    if std::env::var_os("TINTYPE_KILL_URING").is_none() && list.contains(&"uring") {
-        eprintln!("SKIPPED: kills under io_uring; TINTYPE_KILL_URING=1 does them");
-        list.retain(|transport| *transport != "uring");
-    }
-    list
-}
-
 /// Ends the wait of a program that a killed server left behind.
 fn unstick<T>(writer: &std::thread::ScopedJoinHandle<'_, T>, home: &Path) {
     for _ in 0..500 {
@@ -239,7 +228,7 @@ fn settled(world: &mut World, what: &str) -> PathBuf {
 
 #[test]
 fn after_the_interval_everything_is_durable_without_a_sync() {
-    for transport in killable() {
+    for transport in transports() {
         let mut world = World::home(transport);
         world.ok("sync");
         fs::create_dir(world.path("home/dir")).unwrap();
@@ -254,7 +243,7 @@ fn after_the_interval_everything_is_durable_without_a_sync() {
 
 #[test]
 fn sync_makes_everything_durable_now() {
-    for transport in killable() {
+    for transport in transports() {
         let mut world = World::home(transport);
         for round in 0..3 {
             // Held open, so that its pages are still in the kernel.
@@ -270,7 +259,7 @@ fn sync_makes_everything_durable_now() {
 
 #[test]
 fn a_file_without_a_name_is_cleared_away_after_a_kill() {
-    let Some(transport) = killable().pop() else { return };
+    let Some(transport) = transports().pop() else { return };
     let mut world = World::home(transport);
     let mut open = File::create(world.path("home/a")).unwrap();
     open.write_all(&Rng::new(1).bytes(8 << 20)).unwrap();

@@ -1,9 +1,12 @@
 //! The main job through a real mount.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use crate::world::{World, fuse, mounted_below};
+use tintype_testkit::users;
+
+use crate::world::{World, fuse, mounted_below, transports};
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
@@ -100,4 +103,29 @@ fn the_demo_plays_and_cleans_up() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("M /letter.txt"), "{text}");
     assert_eq!(fs::read_dir(world.dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_copy_by_others_clears_set_id_bits_as_a_write_does() {
+    for transport in transports() {
+        if !users::root() {
+            return;
+        }
+        let world = World::home(transport);
+        let (from, to) = (world.path("home/from"), world.path("home/to"));
+        fs::write(&from, vec![1; 10_000]).unwrap();
+        let copied = |user: u32| {
+            fs::write(&to, vec![2; 10_000]).unwrap();
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o6777)).unwrap();
+            users::as_user(user, || {
+                let from = fs::File::open(&from).unwrap();
+                let to = fs::File::options().write(true).open(&to).unwrap();
+                let count = rustix::fs::copy_file_range(&from, None, &to, None, 8192).unwrap();
+                assert_eq!(count, 8192);
+            });
+            fs::metadata(&to).unwrap().mode() & 0o7777
+        };
+        assert_eq!(copied(61_001), 0o777, "a stranger's copy keeps the owner's rights");
+        assert_eq!(copied(0), 0o6777);
+    }
 }

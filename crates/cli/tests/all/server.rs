@@ -40,6 +40,7 @@ fn another_store_cannot_take_the_socket() {
     let said = world.fails("up --store second", 1);
     assert!(said.contains("another server listens on it"), "{said}");
     assert_eq!(world.json("status")["health"], "ok");
+    assert!(!world.path("second").exists(), "a store was made for nothing");
 }
 
 #[test]

@@ -61,7 +61,8 @@ fn snapshots() {
     assert_eq!(world.json("snapshot clone home@b copy")["name"], "copy");
     let diff = world.json("snapshot diff home@b home");
     assert_eq!(fields(&diff), documented("### A diff"));
-    let gone = world.json("snapshot delete home@a home@b");
+    // A name that is given twice is one deletion.
+    let gone = world.json("snapshot delete home@a home@b home@a");
     assert_eq!(gone["deleted"], serde_json::json!(["home@a", "home@b"]));
 }
 
@@ -88,6 +89,14 @@ fn generated_texts() {
 }
 
 #[test]
+fn a_bad_tag_is_shown_once() {
+    let long = "x".repeat(300);
+    let said = World::empty().fails(&format!("snapshot create home@a --tag {long}"), 2);
+    assert_eq!(said.matches(&long).count(), 1, "{said}");
+    assert!(said.contains("--tag") && said.contains("255 bytes"), "{said}");
+}
+
+#[test]
 fn failures_name_the_object_and_the_remedy() {
     let world = World::up();
     world.ok("fs create home");
@@ -101,6 +110,7 @@ fn failures_name_the_object_and_the_remedy() {
         ("snapshot update home@kept", 2, ["nothing to change", "--help"]),
         ("snapshot list --after soon", 2, ["--after", "soon"]),
         ("snapshot create home", 2, ["FS@NAME", "home@before-upgrade"]),
+        ("snapshot create", 2, ["FS@NAME", "Usage: tintype snapshot create <FS@NAME>"]),
     ] {
         let said = world.fails(line, status);
         assert!(words.iter().all(|word| said.contains(word)), "{line}: {said}");

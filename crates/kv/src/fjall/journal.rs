@@ -3,30 +3,36 @@
 //!
 //! Why the copy: after a failed sync the kernel may hold pages in memory that never reach the disk, and a
 //! restarted process reads them back as if they were there. Building on them would make a later sync a lie.
-//! So a journal that was not closed in order is read once, cut to its whole batches (see `tail`), written
+//! So a journal that was not closed in order is read once, cut to its whole batches (see `sound`), written
 //! to a new file, synced and put in place; from then on what was read is what the disk has.
 //!
-//! It is safe because the original stays until the synced copy replaces it.
+//! It is safe because the original stays until the synced copy replaces it, and because nothing is cut, copied or
+//! opened before it is known that nothing synced is missing.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::identity::{self, Identity, Stage};
+use super::link::{StoreId, Synced};
+use super::mark::Mark;
+use super::pointers::{self, TREES};
+use super::sound::{self, Sound, damage};
 use super::tail;
 use crate::KvError;
 
 /// File that is locked while the store is open.
 const LOCK: &str = "in-use";
-/// File that exists while the store is closed and was closed in order. It says how long the whole batches of each journal
-/// are, and their hash, so that damage is told apart from a torn end.
+/// File that exists while the store is closed and was closed in order. It says which batch was the last, how long the
+/// whole batches of each journal are, and their hash, so that damage is told apart from a torn end.
 const CLOSED: &str = "closed";
 /// File whose presence tells the engine that the folder holds a store.
 const ENGINE_VERSION: &str = "version";
-/// Folder of the engine's tables.
-const ENGINE_TABLES: &str = "keyspaces";
+/// File that the engine locks.
+const ENGINE_LOCK: &str = "lock";
 /// Bytes copied at a time; blocks of zeros of this size become holes.
 const CHUNK: usize = 64 * 1024;
 
@@ -45,37 +51,78 @@ pub(super) fn lock(path: &Path) -> Result<File, KvError> {
     }
 }
 
+/// What is known of a store before the engine opens it.
+pub(super) struct Known {
+    /// Its id.
+    pub store: StoreId,
+    /// Whether the engine has to create it.
+    pub fresh: bool,
+    /// The last batch in the journals.
+    pub last: Option<Synced>,
+    /// The last batch of which a note or a mark says that it was on disk.
+    pub promised: u64,
+}
+
 /// Makes the folder fit for the engine. The caller holds the lock.
-pub(super) fn before_open(path: &Path) -> Result<(), KvError> {
-    let prepare = || {
-        if unfinished(path)? {
-            remove_if_there(&path.join("0.jnl"))?;
-            remove_if_there(&path.join(ENGINE_VERSION))?;
-        } else if path.join(CLOSED).try_exists()? {
-            check_note(path)?;
-        } else {
-            make_durable(path)?;
+pub(super) fn before_open(path: &Path) -> Result<Known, KvError> {
+    let prepare = || match Identity::read(path)? {
+        Some(identity) if identity.stage == Stage::Made => prepare(path, identity.store),
+        None if !unfinished(path)? => {
+            Err(damage(&path.join("identity"), "is missing, but there are records"))
         }
-        remove_if_there(&path.join(CLOSED))?;
-        sync_folder(path)
+        _ => start_creation(path),
     };
-    prepare().map_err(|source| match source.kind() {
+    prepare().map_err(|source| refused(path, source))
+}
+
+/// Names the situation behind an error of the preparation.
+pub(super) fn refused(path: &Path, source: io::Error) -> KvError {
+    match source.kind() {
         io::ErrorKind::InvalidData => {
             KvError::Damaged { doing: "open", path: path.to_path_buf(), detail: source.to_string() }
         }
         _ => KvError::Io { doing: "open", path: path.to_path_buf(), source },
-    })
+    }
 }
 
-/// What the note says about the journals as they are now.
-fn measured(path: &Path) -> io::Result<String> {
-    let mut found = journals(path)?;
-    found.sort_by_key(|file| number(file));
-    let mut text = String::from("closed in order\n");
-    for file in found {
+/// Removes what an interrupted creation left. Nobody has written to the store yet.
+fn start_creation(path: &Path) -> io::Result<Known> {
+    let identity = Identity::fresh()?;
+    identity.write(path)?;
+    match fs::remove_dir_all(path.join(TREES)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    journals(path)?.iter().try_for_each(|file| remove_if_there(file))?;
+    [ENGINE_VERSION, ENGINE_LOCK, CLOSED]
+        .iter()
+        .try_for_each(|name| remove_if_there(&path.join(name)))?;
+    sync_folder(path)?;
+    Ok(Known { store: identity.store, fresh: true, last: None, promised: 0 })
+}
+
+/// Checks what the engine will read, and makes sure that what was read is on disk.
+fn prepare(path: &Path, store: StoreId) -> io::Result<Known> {
+    pointers::check(path)?;
+    let closed = path.join(CLOSED).try_exists()?;
+    let mark = Mark::read(path, &store)?;
+    let sound = sound::judge(journals(path)?, &store, mark)?;
+    let noted = if closed { check_note(path, &sound)? } else { 0 };
+    if !closed {
+        sound.journals.iter().try_for_each(|(file, len)| copy_durably(file, *len))?;
+    }
+    let promised = noted.max(mark.number).max(sound.last.map_or(0, |last| last.number));
+    remove_if_there(&path.join(CLOSED))?;
+    sync_folder(path)?;
+    Ok(Known { store, fresh: false, last: sound.last, promised })
+}
+
+/// What the note says of journals like these; `last` is the number of the last batch of the store.
+fn note_text(sound: &Sound, last: u64) -> io::Result<String> {
+    let mut text = format!("closed in order after {last}\n");
+    for (file, len) in &sound.journals {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let len = tail::sound_len(&file)?;
-        text.push_str(&format!("{name} {len} {:032x}\n", content_hash(&file, len)?));
+        text.push_str(&format!("{name} {len} {:032x}\n", content_hash(file, *len)?));
     }
     Ok(text)
 }
@@ -93,27 +140,36 @@ fn content_hash(file: &Path, len: u64) -> io::Result<u128> {
     }
 }
 
-/// After an orderly end every journal holds what it held then.
-fn check_note(path: &Path) -> io::Result<()> {
-    let (said, found) = (fs::read(path.join(CLOSED))?, measured(path)?);
-    if said == found.as_bytes() {
-        return Ok(());
+/// After an orderly end every journal holds what it held then. Answers the number of the last batch.
+fn check_note(path: &Path, sound: &Sound) -> io::Result<u64> {
+    let said = fs::read_to_string(path.join(CLOSED))?;
+    let last = said.lines().next().and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    match last {
+        Some(last) if note_text(sound, last)? == said => Ok(last),
+        _ => Err(damage(
+            &path.join(CLOSED),
+            "does not fit: a journal is not what it was when the store was closed",
+        )),
     }
-    let text = "a journal is not what it was when the store was closed";
-    Err(io::Error::new(io::ErrorKind::InvalidData, text))
 }
 
-/// Whether the engine was interrupted while it created the store: then no table folder has content yet.
+/// Whether the engine was interrupted before it had made a table folder, and nothing was written.
 fn unfinished(path: &Path) -> io::Result<bool> {
-    match fs::read_dir(path.join(ENGINE_TABLES)) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(journals(path)?.len() <= 1),
-        Err(e) => Err(e),
+    let no_tables = match fs::read_dir(path.join(TREES)) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => true,
+        Err(e) => return Err(e),
+    };
+    for file in journals(path)? {
+        if !tail::zeros_from(&mut File::open(file)?, 0)? {
+            return Ok(false);
+        }
     }
+    Ok(no_tables)
 }
 
 /// The journal files in the folder.
-fn journals(path: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn journals(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
@@ -122,21 +178,6 @@ fn journals(path: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
-}
-
-/// Replaces all journals by synced copies; the newest, whose end may be torn, by its whole batches.
-fn make_durable(path: &Path) -> io::Result<()> {
-    let mut found = journals(path)?;
-    found.sort_by_key(|file| number(file));
-    if let Some(newest) = found.pop() {
-        copy_durably(&newest, tail::sound_len(&newest)?)?;
-    }
-    found.iter().try_for_each(|file| copy_durably(file, u64::MAX))
-}
-
-/// The number in a journal's name.
-fn number(file: &Path) -> Option<u64> {
-    file.file_stem()?.to_str()?.parse().ok()
 }
 
 /// Replaces a file by a synced copy of its first `len` bytes, as reading gives them.
@@ -159,7 +200,7 @@ fn copy_sparse(from: &mut impl Read, to: &File) -> io::Result<()> {
         if chunk.is_empty() {
             return to.set_len(at);
         }
-        if chunk.iter().any(|&byte| byte != 0) {
+        if !tail::is_zero(&chunk) {
             to.write_all_at(&chunk, at)?;
         }
         at += chunk.len() as u64;
@@ -175,7 +216,7 @@ fn remove_if_there(file: &Path) -> io::Result<()> {
 }
 
 /// Makes the names in a folder durable.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
@@ -201,33 +242,32 @@ fn gone(error: io::Error) -> io::Result<u64> {
 /// Leaves the note "closed in order" when dropped, if it was told so.
 pub(super) struct Closing {
     path: PathBuf,
-    in_order: bool,
+    store: StoreId,
+    last: Option<Synced>,
 }
 
 impl Closing {
     /// For the store in `path`.
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), in_order: false }
+    pub(super) fn new(path: &Path, store: StoreId) -> Self {
+        Self { path: path.to_path_buf(), store, last: None }
     }
 
-    /// The last sync succeeded and nothing will be written any more.
-    pub(super) fn in_order(&mut self) {
-        self.in_order = true;
+    /// The last sync succeeded, nothing will be written any more, and this was the last batch.
+    pub(super) fn in_order(&mut self, last: Synced) {
+        self.last = Some(last);
     }
 
     /// Writes the note; nothing writes the journals any more. Without it the next opening only does more work.
-    fn note(&self) -> io::Result<()> {
-        let mut file = File::create(self.path.join(CLOSED))?;
-        file.write_all(measured(&self.path)?.as_bytes())?;
-        file.sync_all()?;
-        sync_folder(&self.path)
+    fn note(&self, last: Synced) -> io::Result<()> {
+        let sound = sound::judge(journals(&self.path)?, &self.store, last)?;
+        identity::replace(&self.path, CLOSED, note_text(&sound, last.number)?.as_bytes())
     }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if self.in_order {
-            let _ = self.note();
+        if let Some(last) = self.last {
+            let _ = self.note(last);
         }
     }
 }

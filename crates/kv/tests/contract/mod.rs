@@ -121,6 +121,15 @@ pub fn order_and_refusal(kv: &impl Kv) {
         assert!(matches!(kv.write(batch), Err(KvError::KeyLength { len }) if len == bad.len()));
         assert_eq!(kv.get(&bad).unwrap(), None);
     }
+    // Keys behind the last one that callers have are the adapter's, and stay out of sight.
+    for kept in [&[0xff; 8][..], b"\xff\xff\xff\xff\xff\xff\xff\xffL"] {
+        let mut batch = Batch::new();
+        batch.put("k", "3").delete(kept.to_vec());
+        assert!(matches!(kv.write(batch), Err(KvError::KeyReserved)));
+        assert_eq!(kv.get(kept).unwrap(), None);
+    }
+    assert_eq!(kv.range(&[0xff; 7], &[0xff; 99]).count(), 0);
+    assert_eq!(kv.range_rev(&[0xff; 7], &[0xff; 99]).count(), 0);
     assert_eq!(kv.get(b"k").unwrap().unwrap(), "2");
     let mut batch = Batch::new();
     batch.put(vec![7; 65_535], "longest").put("empty", "");

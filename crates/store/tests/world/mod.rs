@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may stop")]
 
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
-use tintype_kv::MemoryKv;
+use tintype_history::codec::{
+    Bytes, decode_keys, parse_row, prefix, row_range, space_row, version_row,
+};
+use tintype_history::{Epoch, SpaceId};
+use tintype_kv::{Kv, MemoryKv};
 use tintype_model::{
     AccessPoint, SnapshotId, SnapshotMeta, SnapshotName, VolumeId, VolumeKind, VolumeMeta,
     VolumeName,
@@ -273,6 +277,47 @@ impl World {
         Ok(())
     }
 
+    /// Names what a volume shows now.
+    pub fn snapshot_now(&mut self, v: usize, writable: bool) -> Result<(), StoreError> {
+        let volume = self.vols[v].id;
+        let new = self.new_snapshot(None, writable);
+        let id = self.store.create_snapshot(volume, new)?.id;
+        let state = self.vols[v].state.clone();
+        let owner = if writable { Some(serve(&self.store, LineRef::Snapshot(id))?) } else { None };
+        self.snaps.push(Snap { id, volume, state, owner });
+        Ok(())
+    }
+
+    /// Writes a key that no other round uses, and removes the one of three rounds before.
+    pub fn passing_key(&mut self, v: usize, round: u64) -> Result<(), StoreError> {
+        let Vol { owner, state, .. } = &mut self.vols[v];
+        let mut line = owner.line.lock();
+        let key = Key::new(3, round, 0);
+        line.put_fresh(key, vec![1].into(), Box::default());
+        state.insert(key, Val { body: vec![1], ..Val::default() });
+        if let Some(before) = round.checked_sub(3) {
+            let key = Key::new(3, before, 0);
+            line.delete(key);
+            state.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// Removes a key, or brings it back.
+    pub fn toggle(&mut self, v: usize, key: Key) {
+        let owner = self.vols[v].owner.clone();
+        toggle(&owner, &mut self.vols[v].state, key);
+    }
+
+    /// The same few keys come and go on a random line.
+    fn toggle_some(&mut self) -> Result<(), StoreError> {
+        let Some((owner, index, volume)) = self.line() else { return Ok(()) };
+        let key = Key::new(4, self.rng.below(2), 0);
+        self.log.push(format!("toggle {index} {volume} {key:?}"));
+        toggle(&owner, self.state_mut(index, volume), key);
+        Ok(())
+    }
+
     pub fn make_writable(&mut self) -> Result<(), StoreError> {
         let fixed: Vec<usize> =
             (0..self.snaps.len()).filter(|i| self.snaps[*i].owner.is_none()).collect();
@@ -309,7 +354,10 @@ impl World {
         else {
             return Ok(());
         };
-        let i = i as usize;
+        self.clone_of(i as usize)
+    }
+
+    pub fn clone_of(&mut self, i: usize) -> Result<(), StoreError> {
         let meta = volume_meta(self.unique());
         self.log.push(format!("clone {i}"));
         let volume = self.store.clone_snapshot(self.snaps[i].id, NewVolume { meta })?;
@@ -327,13 +375,32 @@ impl World {
                 chosen.push(self.snaps.remove(i));
             }
         }
+        self.delete_these(chosen)
+    }
+
+    pub fn delete_snapshot(&mut self, index: usize) -> Result<(), StoreError> {
+        let chosen = vec![self.snaps.remove(index)];
+        self.delete_these(chosen)
+    }
+
+    fn delete_these(&mut self, chosen: Vec<Snap>) -> Result<(), StoreError> {
         let ids: Vec<_> = chosen.iter().map(|snap| snap.id).collect();
         self.log.push(format!("delete {ids:?}"));
         drop(chosen);
         self.store.sync()?;
         let predicted = self.predicted(&ids)?;
+        let before = self.paid();
         self.store.delete_snapshots(&ids)?;
-        self.check_freed(predicted, &format!("deleting {ids:?}"))
+        self.check_freed(predicted, &format!("deleting {ids:?}"))?;
+        self.store.sync()?;
+        assert_eq!(before - self.paid(), predicted.0, "deleting {ids:?}: usage and prediction");
+        Ok(())
+    }
+
+    /// What all volumes are said to use.
+    fn paid(&self) -> u64 {
+        let usage = self.vols.iter().map(|vol| self.store.usage(vol.id));
+        usage.map(|usage| usage.live_bytes + usage.snapshot_bytes).sum()
     }
 
     /// Finishes due work and notes the prediction.
@@ -373,7 +440,8 @@ impl World {
 
     pub fn step(&mut self) -> Result<(), StoreError> {
         match self.rng.below(100) {
-            0..60 => self.mutate(),
+            0..10 => self.toggle_some(),
+            10..60 => self.mutate(),
             60..68 => self.sync(),
             68..78 => self.snapshot(),
             78..80 => self.make_writable(),
@@ -435,22 +503,31 @@ impl World {
         self.check_touched()
     }
 
-    /// What a volume is said to use is what its records and blocks add up to.
+    /// What volumes are said to use: live bytes are shown, everything that has a name is paid for, and nothing else where
+    /// one line is left.
     fn check_usage(&mut self) -> Result<(), StoreError> {
         self.store.sync()?;
+        while self.store.reclaim_step()? {}
+        let mut all = Items::new();
+        let alone = self.vols.len() == 1;
         for (v, vol) in self.vols.iter().enumerate() {
-            let mut sum = 0;
-            vol.owner.line.lock().scan(
-                Key::new(0, 0, 0),
-                Key::new(9, 0, 0),
-                &mut |_, record| {
-                    let blocks: u64 = record.pieces.iter().map(|p| u64::from(p.len)).sum();
-                    sum += tintype_history::codec::record_bytes(record) + blocks * BLOCK as u64;
-                    ControlFlow::Continue(())
-                },
-            )?;
+            let items = items(&mut *vol.owner.line.lock())?;
+            let shown: u64 = items.values().sum();
             let live = self.store.usage(vol.id).live_bytes;
-            assert!(live <= sum && (vol.cloned || live == sum), "volume {v}: {live} of {sum}");
+            let exact = alone || !vol.cloned;
+            assert!(live <= shown && (!exact || live == shown), "volume {v}: {live} of {shown}");
+            all.extend(items);
+        }
+        for snap in &self.snaps {
+            all.extend(match &snap.owner {
+                Some(owner) => items(&mut *owner.line.lock())?,
+                None => items(&mut self.store.view(snap.id)?)?,
+            });
+        }
+        let (paid, named) = (self.paid(), all.values().sum());
+        assert!(paid >= named, "volumes are said to use {paid}, their moments show {named}");
+        if alone && self.snaps.is_empty() {
+            assert_eq!(paid, named, "what one line is said to use");
         }
         Ok(())
     }
@@ -482,8 +559,68 @@ impl World {
     pub fn check_fsck(&mut self) -> Result<(), StoreError> {
         let report = self.store.fsck(false)?;
         assert_eq!(report.problems, Vec::<String>::new());
+        self.check_lists();
         Ok(())
     }
+
+    /// At least half of what the lists of each closed epoch say names a version that is there.
+    fn check_lists(&self) {
+        for ((space, epoch), keys) in touched_lists(&*self.kv) {
+            let told = keys.len();
+            let there = |key: &Key| self.kv.get(&version_row(space, *key, epoch)).unwrap();
+            let useful = keys.into_iter().collect::<BTreeSet<_>>().iter().filter_map(there).count();
+            assert!(
+                told <= 2 * useful,
+                "{space:?} {epoch:?}: of {told} names {useful} have a version"
+            );
+        }
+    }
+}
+
+fn toggle(owner: &Owner, state: &mut State, key: Key) {
+    let mut line = owner.line.lock();
+    if state.remove(&key).is_some() {
+        line.delete(key);
+    } else {
+        line.put_new(key, vec![2].into(), Box::default());
+        state.insert(key, Val { body: vec![2], ..Val::default() });
+    }
+}
+
+/// Touched keys of all closed epochs, as often as they are named.
+pub fn touched_lists(kv: &dyn Kv) -> BTreeMap<(SpaceId, Epoch), Vec<Key>> {
+    let mut lists = BTreeMap::<_, Vec<Key>>::new();
+    let (from, to) = row_range(prefix::TOUCHED, &[]);
+    for row in kv.range(&from, &to) {
+        let (row, value) = row.unwrap();
+        let [space, epoch, _] = parse_row::<3>(&row).unwrap();
+        let open = kv.get(&space_row(SpaceId(space))).unwrap().unwrap();
+        if epoch < Bytes(&open).varint().unwrap() {
+            let list = lists.entry((SpaceId(space), Epoch(epoch))).or_default();
+            list.extend(decode_keys(&value).unwrap());
+        }
+    }
+    lists
+}
+
+/// What a moment refers to, with its accounted bytes: versions by key and birth, blocks by reference.
+type Items = BTreeMap<(Key, u64, u16, u64, u16), u64>;
+
+fn items(moment: &mut dyn Moment) -> Result<Items, StoreError> {
+    let mut items = Items::new();
+    moment.scan(Key::new(0, 0, 0), Key::new(9, 0, 0), &mut |key, record| {
+        let bytes = tintype_history::codec::record_bytes(record);
+        items.insert((key, record.birth.0, 0, 0, 0), bytes);
+        for piece in &record.pieces {
+            for step in 0..piece.len {
+                let place =
+                    (key, piece.birth.0, piece.at + step, piece.extent, piece.first + step + 1);
+                items.insert(place, BLOCK as u64);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(items)
 }
 
 fn volume_meta(n: u64) -> VolumeMeta {

@@ -5,7 +5,7 @@ use tintype_model::{AccessPoint, SnapshotRef, Tags};
 
 use crate::commands::show;
 use crate::error::CliResult;
-use crate::options::{DeleteOptions, Global, union};
+use crate::options::{DeleteOptions, Global, parse_tags, union};
 use crate::{output, paths};
 
 /// Options of `snapshot create`.
@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "DIRNAME")]
     access_point: Option<AccessPoint>,
     /// Tags, separated by commas; can be repeated
-    #[arg(long = "tag", value_name = "A,B")]
+    #[arg(long = "tag", value_name = "A,B", value_parser = parse_tags)]
     tags: Vec<Tags>,
     /// A short text to group by
     #[arg(long, default_value = "", hide_default_value = true)]

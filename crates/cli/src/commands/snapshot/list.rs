@@ -8,7 +8,7 @@ use crate::commands::repo::Place;
 use crate::commands::show;
 use crate::commands::snapshot::of_repo::{self, Filter};
 use crate::error::CliResult;
-use crate::options::{Global, time};
+use crate::options::{Global, parse_tags, time};
 use crate::output::Align::{Left, Right};
 use crate::output::Table;
 
@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(value_name = "FS", conflicts_with = "repo")]
     filesystem: Option<VolumeName>,
     /// Only with all of these tags; repeated: with all tags of any one list
-    #[arg(long = "tag", value_name = "A,B")]
+    #[arg(long = "tag", value_name = "A,B", value_parser = parse_tags)]
     tags: Vec<Tags>,
     /// Only with this label
     #[arg(long)]

@@ -7,7 +7,7 @@ use tintype_model::{AccessPoint, SnapshotName, SnapshotRef, Tags};
 use crate::client::snapshot_path;
 use crate::commands::show;
 use crate::error::{CliError, CliResult};
-use crate::options::{DeleteOptions, Global, union};
+use crate::options::{DeleteOptions, Global, parse_tags, union};
 
 /// Options of `snapshot update`.
 #[derive(clap::Args, Debug)]
@@ -22,13 +22,13 @@ pub struct Args {
     #[arg(long, value_name = "DIRNAME")]
     access_point: Option<AccessPoint>,
     /// These tags instead of the present ones; "" for none
-    #[arg(long = "tag", value_name = "A,B")]
+    #[arg(long = "tag", value_name = "A,B", value_parser = parse_tags)]
     tags: Vec<Tags>,
     /// Tags to add
-    #[arg(long, value_name = "A,B")]
+    #[arg(long, value_name = "A,B", value_parser = parse_tags)]
     add_tag: Vec<Tags>,
     /// Tags to remove
-    #[arg(long, value_name = "A,B")]
+    #[arg(long, value_name = "A,B", value_parser = parse_tags)]
     remove_tag: Vec<Tags>,
     /// A new label
     #[arg(long)]

@@ -1,0 +1,100 @@
+//! Room for metadata: capacity and the disk's reserve hold for records too, and taking away always works.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+use common::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tintype_fs::vfs::*;
+
+/// Makes the thing with this number.
+type Make = dyn Fn(&Fixture, u32) -> Reply<()>;
+
+/// Makes things until one is refused; the refusal and how many there were.
+fn until_refused<T: std::fmt::Debug>(mut make: impl FnMut(u32) -> Reply<T>) -> (i32, u32) {
+    let refused = (0..100_000).find_map(|n| make(n).err().map(|error| (error.0, n)));
+    refused.unwrap_or_else(|| panic!("there is no end of room"))
+}
+
+#[test]
+fn metadata_alone_is_held_to_the_capacity_and_taken_away_again() {
+    const CAPACITY: u64 = 256 << 10;
+    const LONG: [u8; 4000] = [b'x'; 4000];
+    let makers: [(&str, u32, &Make); 4] = [
+        ("files", 400, &|f, n| {
+            let name = format!("file {n}");
+            let made = f.fs.create(&ME, ROOT, name.as_bytes(), 0o644, 0, libc::O_EXCL)?;
+            f.fs.forget(made.0.node, 1);
+            Ok(())
+        }),
+        ("symlinks", 40, &|f, n| {
+            let name = format!("link {n}");
+            f.fs.symlink(&ME, ROOT, name.as_bytes(), &LONG).map(drop)
+        }),
+        ("attributes", 2, &|f, n| {
+            let name = format!("user.{n}");
+            f.fs.setxattr(&ME, ROOT, name.as_bytes(), &[7; 60_000], 0, false)
+        }),
+        ("hard links", 300, &|f, n| {
+            let node = f.find(ROOT, "kept").unwrap();
+            f.fs.link(&ME, node, ROOT, format!("name {n}").as_bytes()).map(drop)
+        }),
+    ];
+    for (what, least, make) in makers {
+        let f = Fixture::new();
+        f.create(ROOT, "kept");
+        f.store.update_volume(f.volume, &mut |meta| meta.capacity = Some(CAPACITY)).unwrap();
+        f.fs.refresh_limits();
+        let (error, made) = until_refused(|n| make(&f, n));
+        assert_eq!(error, libc::ENOSPC, "{what}");
+        assert!(made >= least, "only {made} {what}");
+        f.store.sync().unwrap();
+        let live = f.store.usage(f.volume).live_bytes;
+        assert!((CAPACITY * 2 / 3..CAPACITY + CAPACITY / 8).contains(&live), "{what}: {live}");
+        assert!(f.find(ROOT, &format!("file {made}")).is_none());
+        // Held by a snapshot it counts on; without it there is room again.
+        let snapshot = f.snapshot("full", false);
+        let node = f.find(ROOT, "kept").unwrap();
+        let set = SetAttr { size: Some(0), ..SetAttr::default() };
+        f.fs.setattr(&ME, node, None, &set).unwrap();
+        if what == "files" {
+            (0..made).for_each(|n| f.fs.unlink(&ME, ROOT, format!("file {n}").as_bytes()).unwrap());
+            f.store.sync().unwrap();
+            f.fs.refresh_limits();
+            assert_eq!(until_refused(|n| make(&f, n)).0, libc::ENOSPC);
+            f.store.delete_snapshots(&[snapshot]).unwrap();
+            f.store.run_background_until_idle().unwrap();
+            f.fs.refresh_limits();
+            let (_, again) = until_refused(|n| make(&f, made + n));
+            assert!(again > made / 2, "{again} of {made}");
+        }
+        let f = f.reopen();
+        let (error, more) = until_refused(|n| make(&f, made * 3 + n));
+        assert_eq!(error, libc::ENOSPC, "{what}");
+        assert!(more < made, "reopened, {more} {what} beside {made}");
+    }
+}
+
+#[test]
+fn metadata_leaves_the_reserve_of_the_disk_alone() {
+    let f = Fixture::new();
+    let free = Arc::new(AtomicU64::new(1 << 30));
+    let probe = Arc::clone(&free);
+    f.fs.set_space_probe(Box::new(move || Some((1 << 34, probe.load(Ordering::Relaxed)))));
+    f.fs.refresh_limits();
+    let dir = f.mkdir(ROOT, "dir");
+    f.snapshot("writable", true);
+    let inside = f.moment("writable");
+    free.store(200 << 20, Ordering::Relaxed);
+    for dir in [dir, inside] {
+        let made = || f.fs.create(&ME, dir, b"new", 0o644, 0, libc::O_EXCL);
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        f.fs.refresh_limits();
+        assert_eq!(code(made()), libc::ENOSPC);
+    }
+    f.fs.rmdir(&ME, ROOT, b"dir").unwrap();
+    f.fs.rmdir(&ME, inside, b"dir").unwrap();
+    free.store(1 << 30, Ordering::Relaxed);
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    f.mkdir(ROOT, "again");
+}

@@ -1,0 +1,179 @@
+//! Room on the disk, looked after before a batch is handed to the engine.
+//!
+//! The engine takes a failed write for the end: nothing more is accepted until the store is opened again. Three things
+//! of it need room, and a disk without it refuses the batch while nothing has happened yet:
+//!
+//! - The journal. Its blocks are taken here, ahead of the engine and in steps. Only room is taken: no byte of the file
+//!   changes, and its length stays. Ordinary batches leave a piece of it untouched for batches that free space, so these
+//!   are written even to a disk without a free byte.
+//! - The memory table, which goes to disk as a new file when it is full, and the merging of tables that follows. No room
+//!   can be taken for files that the engine has yet to make. So free bytes are compared with what these need: always for
+//!   ordinary batches; for those that free space only when they would fill the memory table. On a small disk the memory
+//!   table is made small (see [`memtable_limit`]).
+//!
+//! What it does not do: another program may fill the disk between the comparison and the engine's write, and a merge may
+//! be larger than [`MERGE_MAX`]. Then the engine fails, and the store has to be opened again.
+//!
+//! Where the engine's end of the journal lies is counted, never too low: a journal that came to be between two batches may or
+//! may not hold the earlier one. Room that is taken twice, or too far ahead, costs nothing but a step.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use crate::KvError;
+
+/// Bytes taken at a time.
+const STEP: u64 = 1 << 20;
+/// Bytes of the journal that ordinary batches leave to those that free space.
+const AHEAD: u64 = 1 << 20;
+/// The memory table is at most this part of the disk.
+const MEMTABLE_PART: u64 = 32;
+/// The smallest memory table.
+const MEMTABLE_MIN: u64 = 1 << 20;
+/// Room that is kept for merging tables, at most.
+const MERGE_MAX: u64 = 128 << 20;
+/// So many tables that came from memory are merged.
+const MERGE_FROM: usize = 4;
+
+/// What a batch needs, and the engine around it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    /// Bytes of the batch in the journal.
+    pub len: u64,
+    /// Bytes that the caller is about to write beside the store, on the same disk.
+    pub beside: u64,
+    /// Bytes in memory that will go to disk as tables.
+    pub unflushed: u64,
+    /// Bytes at which memory goes to disk.
+    pub memtable: u64,
+    /// Bytes of all tables on disk.
+    pub tables: u64,
+    /// Tables that came from memory and were not merged yet.
+    pub young: usize,
+    /// Whether the batch is on the way to free space.
+    pub frees: bool,
+}
+
+impl Need {
+    /// Free bytes that the engine must find after this batch, apart from the journal's.
+    fn kept(&self) -> u64 {
+        let merge = if self.young + 1 < MERGE_FROM { 0 } else { self.tables.min(MERGE_MAX) };
+        let flush = self.unflushed + self.len;
+        match self.frees {
+            true if flush < self.memtable => self.beside,
+            true => self.beside + flush + merge,
+            false => self.beside + flush + merge + STEP,
+        }
+    }
+}
+
+/// The newest journal, and how far the disk has room for it.
+pub(super) struct Room {
+    dir: PathBuf,
+    journal: u64,
+    /// `None` when the file is gone or the filesystem cannot take room ahead.
+    file: Option<File>,
+    /// The engine's end of the journal is not behind this.
+    end: u64,
+    taken: u64,
+    last_batch: u64,
+}
+
+impl Room {
+    /// For a store that was just opened.
+    pub(super) fn new(dir: &Path, journal: u64, end: u64) -> Self {
+        let file = open(dir, journal);
+        Self { dir: dir.to_path_buf(), journal, file, end, taken: 0, last_batch: 0 }
+    }
+
+    /// The newest journal, as it was when room was last taken.
+    pub(super) fn journal(&self) -> u64 {
+        self.journal
+    }
+
+    /// Takes room for a batch that is written next.
+    pub(super) fn take(&mut self, need: &Need) -> Result<(), KvError> {
+        self.ensure(need)?;
+        self.end += need.len;
+        self.last_batch = need.len;
+        Ok(())
+    }
+
+    /// Takes room for a batch that may be written later.
+    pub(super) fn ensure(&mut self, need: &Need) -> Result<(), KvError> {
+        self.follow();
+        let ahead = if need.frees { 0 } else { AHEAD };
+        let end = self.end + need.len + ahead;
+        let upto = if end > self.taken { end.next_multiple_of(STEP) } else { self.taken };
+        self.leave_room(need, upto.saturating_sub(self.taken.max(self.end)))?;
+        if upto > self.taken {
+            self.allocate(upto).map_err(|source| self.refused(source, need.len))?;
+            self.taken = upto;
+        }
+        Ok(())
+    }
+
+    /// Goes to the newest journal; the last batch may lie in it.
+    fn follow(&mut self) {
+        while path(&self.dir, self.journal + 1).exists() {
+            self.journal += 1;
+            (self.end, self.taken) = (self.last_batch, 0);
+            self.file = open(&self.dir, self.journal);
+        }
+    }
+
+    /// Takes the blocks up to a position.
+    fn allocate(&mut self, upto: u64) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let from = if self.taken == 0 { 0 } else { self.taken };
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, from, upto - from) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                self.file = None;
+                Ok(())
+            }
+            done => done.map_err(io::Error::from),
+        }
+    }
+
+    /// Refuses a batch that would leave the engine without room; `growth` bytes are about to be taken for the journal.
+    fn leave_room(&self, need: &Need, growth: u64) -> Result<(), KvError> {
+        let kept = need.kept();
+        let Ok(disk) = rustix::fs::statvfs(&self.dir) else { return Ok(()) };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let needed = kept + growth;
+        if kept == 0 || free >= needed {
+            return Ok(());
+        }
+        Err(KvError::NoSpace { path: self.dir.clone(), needed, free })
+    }
+
+    /// Names the situation behind an error of the operating system.
+    fn refused(&self, source: io::Error, needed: u64) -> KvError {
+        let path = self.dir.clone();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                KvError::NoSpace { path, needed, free: 0 }
+            }
+            _ => KvError::Io { doing: "write", path, source },
+        }
+    }
+}
+
+/// The size of the memory table: as wanted, and smaller on a small disk.
+pub(super) fn memtable_limit(dir: &Path, wanted: u64) -> u64 {
+    let total = rustix::fs::statvfs(dir).map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+    wanted.min(total.unwrap_or(u64::MAX) / MEMTABLE_PART).max(MEMTABLE_MIN)
+}
+
+fn path(dir: &Path, journal: u64) -> PathBuf {
+    dir.join(format!("{journal}.jnl"))
+}
+
+/// The journal, to take room for it. Without it the engine's own write says what is wrong.
+fn open(dir: &Path, journal: u64) -> Option<File> {
+    OpenOptions::new().write(true).open(path(dir, journal)).ok()
+}

@@ -1,0 +1,186 @@
+//! A disk that others fill: batches are refused before anything happens, and go on when there is room again.
+//!
+//! Needs root, for a small disk of its own; skipped loudly elsewhere.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may stop")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tintype_kv::{Batch, FjallKv, Kv, KvError, Options};
+
+const MIB: u64 = 1 << 20;
+
+/// A disk of 64 MiB that is gone when dropped.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// `None` when this process may not mount.
+    fn new() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Some(c"size=64m");
+        match mount("none", dir.path(), "tmpfs", MountFlags::empty(), options) {
+            Ok(()) => Some(Self(dir)),
+            Err(e) => {
+                eprintln!("SKIPPED: cannot mount a small disk: {e}");
+                None
+            }
+        }
+    }
+
+    fn kv(&self) -> PathBuf {
+        self.0.path().join("kv")
+    }
+
+    fn free(&self) -> u64 {
+        let disk = rustix::fs::statvfs(self.0.path()).unwrap();
+        disk.f_bavail * disk.f_frsize
+    }
+
+    /// Another program leaves `free` bytes.
+    fn fill(&self, free: u64) -> PathBuf {
+        let path = self.0.path().join("other");
+        let mut file = fs::File::create(&path).unwrap();
+        while self.free() > free {
+            let want = usize::try_from((self.free() - free).min(MIB)).unwrap();
+            file.write_all(&vec![1; want]).unwrap();
+        }
+        path
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
+    }
+}
+
+fn open(dir: &Path) -> FjallKv {
+    FjallKv::open(dir, Options { memtable_bytes: MIB, ..Options::default() }).unwrap()
+}
+
+fn batch(n: u64, len: usize) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(format!("key{n:08}"), vec![n as u8; len]);
+    batch
+}
+
+#[test]
+fn a_full_disk_refuses_batches_and_the_store_goes_on_when_there_is_room() {
+    let Some(disk) = Disk::new() else { return };
+    let kv = open(&disk.kv());
+    kv.write(batch(1, 1000)).unwrap();
+    kv.sync().unwrap();
+    let other = disk.fill(0);
+    for n in 0..50 {
+        let refused = kv.write(batch(100 + n, 30_000));
+        assert!(matches!(refused, Err(KvError::NoSpace { .. })), "{refused:?}");
+    }
+    kv.sync().unwrap();
+    fs::remove_file(&other).unwrap();
+    (2..=10).for_each(|n| kv.write(batch(n, 1000)).unwrap());
+    kv.sync().unwrap();
+    assert_eq!(kv.range(b"key", b"kez").count(), 10);
+    drop(kv);
+    assert_eq!(open(&disk.kv()).range(b"key", b"kez").count(), 10);
+}
+
+#[test]
+fn what_frees_space_may_use_the_room_that_others_may_not() {
+    let Some(disk) = Disk::new() else { return };
+    let kv = open(&disk.kv());
+    kv.write(batch(1, 1000)).unwrap();
+    let _other = disk.fill(MIB / 2);
+    // The journal has room, but the memory table could not go to disk.
+    assert!(matches!(kv.write(batch(2, 1000)), Err(KvError::NoSpace { .. })));
+    let mut frees = batch(3, 1000);
+    frees.delete("key00000001").frees_space();
+    kv.write(frees).unwrap();
+    kv.sync().unwrap();
+    assert_eq!(kv.range(b"key", b"kez").count(), 1);
+}
+
+/// The journal's room is taken ahead, in the journal of a new store and in one that was found.
+#[test]
+fn a_batch_that_was_accepted_has_its_room_in_the_journal() {
+    let Some(disk) = Disk::new() else { return };
+    for reopened in [false, true] {
+        // Memory tables that stay in memory: a flush that fails is another matter.
+        let kv = FjallKv::open(disk.kv(), Options::default()).unwrap();
+        let _other = disk.fill(6 * MIB);
+        let mut accepted = 0;
+        for n in 0..2000 {
+            match kv.write(batch(n, 10_000)) {
+                Ok(()) => accepted += 1,
+                Err(KvError::NoSpace { .. }) => break,
+                Err(other) => panic!("after {accepted}, reopened {reopened}: {other}"),
+            }
+        }
+        kv.sync().unwrap();
+        assert!(accepted < 2000);
+    }
+}
+
+#[test]
+fn a_disk_without_a_free_byte_takes_small_batches_that_free_space_and_refuses_large_ones_unharmed()
+{
+    let Some(disk) = Disk::new() else { return };
+    let kv = FjallKv::open(disk.kv(), Options::default()).unwrap();
+    // The journal is just short of the step in which its room is taken.
+    (0..100).for_each(|n| kv.write(batch(1000 + n, 10_000)).unwrap());
+    kv.sync().unwrap();
+    let other = disk.fill(0);
+    for n in 0..50 {
+        let mut small = batch(100 + n, 10_000);
+        small.frees_space();
+        kv.write(small).unwrap();
+    }
+    // More than memory takes: its table would find no room, and the engine would end.
+    let mut large = batch(2, 3 << 20);
+    large.frees_space();
+    assert!(matches!(kv.write(large.clone()), Err(KvError::NoSpace { .. })));
+    kv.sync().unwrap();
+    fs::remove_file(&other).unwrap();
+    kv.write(large).unwrap();
+    kv.sync().unwrap();
+    drop(kv);
+    assert_eq!(open(&disk.kv()).range(b"key", b"kez").count(), 151);
+}
+
+/// Batches of both kinds until neither is taken, while tables are flushed and merged: the engine never fails.
+#[test]
+fn an_almost_full_disk_never_ends_the_engine() {
+    let Some(disk) = Disk::new() else { return };
+    let kv = open(&disk.kv());
+    let other = disk.fill(24 * MIB);
+    let (mut taken, mut refused) = (0, 0);
+    for n in 0..3000 {
+        let mut next = batch(n % 900, 20_000);
+        if n % 3 == 0 {
+            next.frees_space();
+        }
+        match kv.write(next) {
+            Ok(()) => taken += 1,
+            Err(KvError::NoSpace { .. }) => refused += 1,
+            Err(e) => panic!("after {taken}: {e}"),
+        }
+    }
+    assert!(taken > 100 && refused > 100, "{taken} taken, {refused} refused");
+    kv.sync().unwrap();
+    fs::remove_file(&other).unwrap();
+    kv.write(batch(1, 1000)).unwrap();
+    kv.sync().unwrap();
+}
+
+#[test]
+fn room_is_asked_for_before_a_batch_is_made() {
+    let Some(disk) = Disk::new() else { return };
+    let kv = open(&disk.kv());
+    kv.room_for(100_000, 4 * MIB, false).unwrap();
+    let _other = disk.fill(8 * MIB);
+    kv.room_for(100_000, MIB, false).unwrap();
+    assert!(matches!(kv.room_for(100_000, 8 * MIB, false), Err(KvError::NoSpace { .. })));
+    kv.room_for(100_000, 0, true).unwrap();
+}

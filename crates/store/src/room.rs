@@ -1,0 +1,186 @@
+//! A disk without room: what a commit could not put there waits, and goes first when there is room again.
+//!
+//! Room is asked for before lines are cut. When it turns out to be missing only afterwards, the cut stays here as a round:
+//! each line still shows it, nothing is cut again before it is on disk, and the state in memory goes back to what the rows
+//! say. So those who wait (`sync`, snapshots) hear of the full disk, and nothing is lost as long as the store stays open.
+//!
+//! Snapshots and volumes can be deleted meanwhile: such a commit leaves the lines alone, and its batch may use the
+//! room that the engine keeps for batches that free space.
+
+use crate::commit::CommitGuard;
+use crate::error::{Result, StoreError};
+use crate::live::Frozen;
+use crate::store::{Core, LineOwner, Store};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use tintype_history::{Epoch, SpaceId};
+use tintype_kv::Batch;
+
+/// Bytes that a changed record takes in a batch, about, with everything that follows from it.
+const ROW_BYTES: u64 = 512;
+/// Bytes of a batch besides its records.
+const BATCH_BYTES: u64 = 16 << 10;
+
+/// What a commit is for; it decides which room it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// The lines' changes become durable. Without new data they are taken for what frees space: growth was refused above.
+    Keep,
+    /// Something new is made.
+    Make,
+    /// Something goes.
+    Free,
+}
+
+impl Aim {
+    /// Whether a commit with so much new data may use the room that is kept.
+    pub(crate) fn frees(self, data: usize) -> bool {
+        self == Self::Free || (self == Self::Keep && data == 0)
+    }
+}
+
+/// One cut: parts of lines, and the epochs that they went on to.
+#[derive(Default)]
+pub(crate) struct Round {
+    pub(crate) frozen: Vec<Arc<Frozen>>,
+    pub(crate) next: BTreeMap<SpaceId, Epoch>,
+}
+
+impl Round {
+    fn records(&self) -> usize {
+        self.frozen.iter().map(|part| part.changes.len()).sum()
+    }
+
+    /// Bytes of data that no segment holds yet.
+    fn data(&self) -> usize {
+        self.frozen.iter().flat_map(|part| &part.extents).map(|extent| extent.held()).sum()
+    }
+}
+
+impl Store {
+    /// Whether the last commit found no room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Notes how a commit ended, and says it when that changes.
+    pub(crate) fn note_room<T>(&self, committed: &Result<T>) {
+        let full = matches!(committed, Err(error) if error.is_full());
+        if self.full.swap(full, Ordering::Relaxed) == full {
+            return;
+        }
+        if let Err(error) = committed {
+            let error = crate::shared::chain_text(error);
+            tracing::warn!(error, "the disk is full: changes wait in memory until there is room");
+        } else {
+            tracing::info!("the disk has room again");
+        }
+    }
+
+    /// Asks for the room of the next commit, and commits what waits.
+    pub(crate) fn make_ready(&self, aim: Aim) -> Result<()> {
+        self.commit_held()?;
+        let records = self.shared.dirty_records.load(Ordering::Relaxed);
+        let data = self.shared.ram.unwritten.load(Ordering::Relaxed);
+        if aim == Aim::Keep && records == 0 && data == 0 {
+            return Ok(());
+        }
+        self.ask_room(records, data, aim)
+    }
+
+    fn ask_room(&self, records: usize, data: usize, aim: Aim) -> Result<()> {
+        let rows = records as u64 * ROW_BYTES + BATCH_BYTES;
+        Ok(self.shared.kv.room_for(rows, data as u64, aim.frees(data))?)
+    }
+
+    /// As [`Store::run_commit`] for what frees space: without room, the lines' changes wait and the rest is done.
+    pub(crate) fn run_freeing<T>(
+        &self,
+        guard: &CommitGuard<'_>,
+        extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
+    ) -> Result<T> {
+        self.shared.check()?;
+        match self.make_ready(Aim::Free) {
+            Err(error) if error.is_full() => {
+                let committed = self.write_commit(&Round::default(), Aim::Free, extra);
+                self.shared.bell.room.notify_all();
+                committed
+            }
+            Err(error) => Err(error),
+            Ok(()) => self.commit_for(guard, &BTreeMap::new(), Aim::Free, extra),
+        }
+    }
+
+    /// Writes a round; it waits when there is no room.
+    pub(crate) fn write_or_hold<T>(
+        &self,
+        round: Round,
+        aim: Aim,
+        extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
+    ) -> Result<T> {
+        let written = self.write_commit(&round, aim, extra);
+        if matches!(&written, Err(error) if error.is_full()) {
+            self.held.lock().push_front(round);
+        }
+        written
+    }
+
+    /// Commits what waits, oldest first. The caller holds the commit lock.
+    fn commit_held(&self) -> Result<()> {
+        loop {
+            let Some(round) = self.held.lock().pop_front() else { return Ok(()) };
+            let round = self.without_gone(round);
+            if let Err(error) = self.ask_room(round.records(), round.data(), Aim::Keep) {
+                self.held.lock().push_front(round);
+                return Err(error);
+            }
+            self.write_or_hold(round, Aim::Keep, |_, _| Ok(()))?;
+        }
+    }
+
+    /// A line that was deleted meanwhile takes its changes with it.
+    fn without_gone(&self, mut round: Round) -> Round {
+        let core = self.core();
+        let tree = core.history.tree();
+        let lives = |space: SpaceId| tree.get(space).is_some_and(|space| space.head);
+        round.frozen.retain(|part| {
+            let lives = lives(part.space);
+            if !lives {
+                self.shared.abandon(&part.extents);
+            }
+            lives
+        });
+        round.next.retain(|space, _| lives(*space));
+        round
+    }
+
+    /// The changes of a line that nobody serves any more, and for which there was no room.
+    pub(crate) fn hold_line(&self, owner: &Weak<dyn LineOwner>) {
+        let Some(owner) = owner.upgrade() else { return };
+        owner.with_line(&mut |line| {
+            let frozen = vec![line.cut(None)];
+            self.held.lock().push_back(Round { frozen, next: BTreeMap::new() });
+        });
+    }
+
+    /// Whether changes of this line wait for room.
+    pub(crate) fn holds(&self, space: SpaceId) -> bool {
+        let held = self.held.lock();
+        held.iter().flat_map(|round| &round.frozen).any(|part| part.space == space)
+    }
+
+    /// The engine refused a batch and has changed nothing: memory goes back to what the rows say.
+    pub(crate) fn undo(&self, core: &mut Core, error: StoreError) -> StoreError {
+        if !error.is_full() {
+            return error;
+        }
+        match self.reload(core) {
+            Ok(()) => error,
+            Err(failed) => {
+                self.shared.poison(&failed);
+                failed
+            }
+        }
+    }
+}
