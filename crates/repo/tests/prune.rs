@@ -7,7 +7,9 @@ mod support;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use support::{Chance, Expected, Model, at, begin, check_all, new_repository, save, verify};
+use support::{
+    Chance, Expected, Model, at, begin, check_all, new_repository, read_back, save, verify,
+};
 use tintype_repo::{
     Backend, Decision, FileKind, Limit, MemoryBackend, PruneDone, PruneOptions, RepoError,
     Repository, Result, SnapshotId, Trouble, Version, plan_prune, prune, remove_snapshots,
@@ -115,6 +117,14 @@ fn limits_bound_what_is_rewritten_and_left() {
     assert!(half.stats.unused_after <= all.stats.unused_before / 2);
 }
 
+/// Programs that know no marks read every snapshot too.
+fn verify_for_others(repo: &Repository, expected: &Expected, when: &str) {
+    let index = repo.index_in_use().unwrap();
+    for snapshot in repo.snapshots().unwrap() {
+        assert_eq!(&read_back(repo, &index, &snapshot), &expected[&snapshot.id], "{when}");
+    }
+}
+
 /// The run is ended at each of its changes, by a full disk or a kill; then it is run again.
 #[test]
 fn an_end_at_any_change_leaves_a_sound_repository() {
@@ -137,6 +147,7 @@ fn an_end_at_any_change_leaves_a_sound_repository() {
             backend.set_trouble(Trouble::None);
             let when = format!("{options:?} ended after {changes}");
             verify(&repo, &expected, &when);
+            verify_for_others(&repo, &expected, &when);
             run(&repo, &options, now).unwrap();
             verify(&repo, &expected, &format!("{when}, run again"));
             let last = now + SignedDuration::from_hours(30);
