@@ -119,7 +119,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
     // Snapshots before the index: the index then knows all that they need.
     let parents = parents(&repo, args, &snapshot)?;
-    let index = Arc::new(repo.index()?);
+    let index = Arc::new(repo.index_in_use()?);
     let progress = Arc::new(BackupProgress::default());
     let clock = Instant::now();
     let shown =
