@@ -271,7 +271,7 @@ fn rclone(folder: &Path, more: &[&str]) -> Option<(Running, String)> {
     let url = loop {
         line.clear();
         assert_ne!(lines.read_line(&mut line).unwrap(), 0, "rclone ended");
-        if let Some(at) = line.find("http://") {
+        if let Some(at) = line.find("http") {
             break line[at..]
                 .split_whitespace()
                 .next()
@@ -332,4 +332,41 @@ fn rclone_that_only_appends() {
     }
     let e = backend.remove(FileKind::Pack, id).unwrap_err();
     assert!(e.is_permanent(), "{e:?}");
+}
+
+/// A certificate for 127.0.0.1 that only itself vouches for.
+fn certificate(folder: &Path) -> bool {
+    let mut command = Command::new("openssl");
+    command
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]);
+    command.args([
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+    ]);
+    // What may sign others is refused as a server's own certificate.
+    command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    command.current_dir(folder).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn only_servers_with_a_known_certificate_are_talked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    if !installed(Path::new("openssl")) || !certificate(folder.path()) {
+        return;
+    }
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let more = ["--cert", cert.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    let Some((_running, url)) = rclone(&folder.path().join("repo"), &more) else { return };
+    let place = format!("rest:{url}");
+    let e = open(&place, &impatient()).create().unwrap_err();
+    assert!(matches!(e, BackendError::Io { .. }) && e.is_permanent(), "{e:?}");
+    let pem = std::fs::read(&cert).unwrap();
+    let backend = open(&place, &Access { ca_certificates: Some(pem), ..impatient() });
+    backend.create().unwrap();
+    backend.write(FileKind::Key, Id::of(b"key"), b"key").unwrap();
+    assert_eq!(backend.read(FileKind::Key, Id::of(b"key")).unwrap(), b"key");
 }

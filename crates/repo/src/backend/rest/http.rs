@@ -153,6 +153,10 @@ fn transport(error: ureq::Error) -> io::Error {
         _ => E::Other,
     };
     match error {
+        // Rustls has one kind for a certificate that nobody vouches for, which stays so, and for damage on the line, which passes.
+        ureq::Error::Io(e) if e.to_string().starts_with("invalid peer certificate") => {
+            io::Error::new(E::InvalidInput, e)
+        }
         ureq::Error::Io(e) => e,
         error => io::Error::new(kind, error.to_string()),
     }
