@@ -22,5 +22,5 @@ mod upkeep;
 
 pub use error::{AppError, AppResult, ErrorKind};
 pub use folder::{FORMAT, Holder, read_holder};
-pub use open::{App, AppOptions};
+pub use open::{App, AppOptions, fsck_unopened};
 pub use port::{Mount, MountError, Mounter, NoMounter};

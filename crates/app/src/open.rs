@@ -18,6 +18,8 @@ use crate::folder::{Holder, StoreFolder};
 use crate::mounts::Mounted;
 use crate::port::Mounter;
 use crate::tally::Tally;
+use crate::trees::fsck_info;
+use crate::types::FsckInfo;
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -171,7 +173,27 @@ fn open_released(path: &Path) -> AppResult<Arc<Store>> {
     }
 }
 
+/// Checks a store that does not open because rows are damaged. A repair writes sums again when nothing else is damaged;
+/// then it opens.
+pub fn fsck_unopened(path: &Path, repair: bool) -> AppResult<FsckInfo> {
+    let folder = StoreFolder::open(path, false, Timestamp::now())?;
+    let object = format!("store {}", folder.path().display());
+    let check = |repair| {
+        let (kv, segments) = open_engines(folder.path())?;
+        tintype_store::fsck_unopened(kv, segments, repair).map_err(|e| store_error(&object, &e))
+    };
+    let first = check(repair)?;
+    let again = if first.repaired > 0 { Some(check(false)?) } else { None };
+    Ok(fsck_info(&object, &first, again.as_ref()))
+}
+
 fn open_store(path: &Path) -> AppResult<Arc<Store>> {
+    let object = format!("store {}", path.display());
+    let (kv, segments) = open_engines(path)?;
+    Store::open(kv, segments, StoreOptions::default()).map_err(|e| store_error(&object, &e))
+}
+
+fn open_engines(path: &Path) -> AppResult<(Arc<FjallKv>, Arc<Segments>)> {
     let object = format!("store {}", path.display());
     let (kv_dir, data_dir) = (path.join("kv"), path.join("segments"));
     for dir in [&kv_dir, &data_dir] {
@@ -190,8 +212,7 @@ fn open_store(path: &Path) -> AppResult<Arc<Store>> {
             .and_then(|dir| dir.sync_all())
             .map_err(|e| AppError::io(dir, "sync the folder", &e))?;
     }
-    Store::open(Arc::new(kv), Arc::new(segments), StoreOptions::default())
-        .map_err(|e| store_error(&object, &e))
+    Ok((Arc::new(kv), Arc::new(segments)))
 }
 
 fn host_name() -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tintype_fs::{Change, FsError, Mounted, Object};
 use tintype_model::VolumeId;
-use tintype_store::{MomentRef, Store, StoreError};
+use tintype_store::{FsckReport, MomentRef, Store, StoreError};
 
 use crate::types::diff::path_text;
 use crate::types::{DiffChange, DiffEntry, DiffObject, DiffRange, FsckFinding, FsckInfo};
@@ -74,9 +74,15 @@ fn diff_entry(entry: tintype_fs::DiffEntry, ranges: bool) -> DiffEntry {
 pub(crate) fn fsck(store: &Store, repair: bool) -> Result<FsckInfo, StoreError> {
     let first = store.fsck(repair)?;
     let again = if repair && first.repaired > 0 { Some(store.fsck(false)?) } else { None };
-    let left = again.as_ref().unwrap_or(&first);
+    let object = format!("store of {} filesystems", store.volumes().len());
+    Ok(fsck_info(&object, &first, again.as_ref()))
+}
+
+/// What was found, and what of it a second check finds still.
+pub(crate) fn fsck_info(object: &str, first: &FsckReport, again: Option<&FsckReport>) -> FsckInfo {
+    let left = again.unwrap_or(first);
     let finding = |problem: &String| FsckFinding {
-        object: format!("store of {} filesystems", store.volumes().len()),
+        object: object.to_owned(),
         problem: problem.clone(),
         repaired: !left.problems.contains(problem),
     };
@@ -89,5 +95,5 @@ pub(crate) fn fsck(store: &Store, repair: bool) -> Result<FsckInfo, StoreError> 
         ("problems".to_owned(), first.problem_count),
     ]);
     let findings = first.problems.iter().map(finding).collect();
-    Ok(FsckInfo { clean: left.problem_count == 0, checked, findings })
+    FsckInfo { clean: left.problem_count == 0, checked, findings }
 }

@@ -144,6 +144,7 @@ impl Store {
     /// What changes no sum, when nothing else is due: lists become thinner, then chains shorter.
     fn quiet_step(&self, core: &mut Core) -> Result<bool> {
         let mut batch = Batch::new();
+        batch.frees_space();
         let thinned = core.history.thin_touched(&mut batch, STEP_ROWS)?;
         // Nothing in memory follows from this batch: when it is refused, it is done after the next opening.
         self.write_batch(core, batch, false)?;
@@ -263,6 +264,8 @@ impl Store {
         while start.elapsed() < SLICE {
             let step = self
                 .reclaim_step()
+                // What finds no room must not keep dead segments from going.
+                .or_else(|error| if error.is_full() { Ok(false) } else { Err(error) })
                 .and_then(|done| if done { Ok(true) } else { self.clean_step() });
             match step {
                 Ok(true) => {}

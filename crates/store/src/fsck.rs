@@ -45,7 +45,7 @@ pub struct FsckReport {
 }
 
 impl FsckReport {
-    fn problem(&mut self, text: String) {
+    pub(crate) fn problem(&mut self, text: String) {
         self.problem_count += 1;
         if self.problems.len() < LISTED {
             self.problems.push(text);
@@ -74,9 +74,18 @@ impl Store {
     pub fn fsck(&self, repair: bool) -> Result<FsckReport> {
         self.sync()?;
         while self.reclaim_step().unwrap_or(false) {}
+        self.recount(repair, FsckReport::default(), &[])
+    }
+
+    /// Counts everything again. `damaged` rows were read as absent; a repair writes or removes them.
+    pub(crate) fn recount(
+        &self,
+        repair: bool,
+        mut report: FsckReport,
+        damaged: &[bytes::Bytes],
+    ) -> Result<FsckReport> {
         let _commit = self.commit.lock();
         let mut core = self.core();
-        let mut report = FsckReport::default();
         let mut count = Count::default();
         self.check_prefixes(&mut report)?;
         self.check_catalog(&core, &mut report);
@@ -84,6 +93,9 @@ impl Store {
         self.count_dead(&core, &mut count, &mut report)?;
         self.check_touched(&mut report)?;
         let mut batch = Batch::new();
+        for row in damaged {
+            batch.delete(row.clone());
+        }
         self.check_cells(&core, &count, &mut batch, &mut report)?;
         let sums = self.check_extents(&count, &mut batch, &mut report)?;
         self.check_sums(&core, &sums, &mut batch, &mut report);

@@ -16,6 +16,7 @@ mod commit;
 mod error;
 mod extents;
 mod fsck;
+mod fsck_rows;
 mod live;
 mod merge;
 mod meta;
@@ -33,6 +34,7 @@ mod volumes;
 
 pub use error::{Result, StoreError};
 pub use fsck::FsckReport;
+pub use fsck_rows::fsck_unopened;
 pub use live::LiveLine;
 pub use meta::{Place, Snapshot, Volume};
 pub use moment::{Moment, View, Visit};

@@ -241,6 +241,24 @@ impl Catalog {
     }
 }
 
+/// What kind of row this is, for messages.
+pub fn row_kind(key: &[u8]) -> &'static str {
+    match key.get(1) {
+        Some(b'v') => "volume",
+        Some(b's') => "snapshot",
+        _ => "id counter",
+    }
+}
+
+/// Whether [`Catalog::load`] can read this row.
+pub fn is_sound(key: &[u8], value: &[u8]) -> bool {
+    match key.get(1) {
+        Some(b'v') => key.len() == 10 && serde_json::from_slice::<VolumeRow>(value).is_ok(),
+        Some(b's') => key.len() == 10 && serde_json::from_slice::<SnapshotRow>(value).is_ok(),
+        _ => value.len() == 8,
+    }
+}
+
 fn row_id(key: &[u8]) -> u64 {
     key.get(2..10).and_then(|id| id.try_into().ok()).map_or(0, u64::from_be_bytes)
 }

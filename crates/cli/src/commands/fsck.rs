@@ -1,11 +1,11 @@
 //! `tintype fsck`: checks a store, through the server that holds it or alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use tintype_app::types::{FsckFinding, FsckInfo, FsckRequest};
-use tintype_app::{App, AppOptions, AppResult, NoMounter};
+use tintype_app::{App, AppOptions, AppResult, ErrorKind, NoMounter};
 
 use crate::client::parse;
 use crate::error::CliResult;
@@ -30,7 +30,7 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let (repair, all) = (args.repair, args.all);
     let info: FsckInfo = match &args.store {
-        Some(store) => offline(store, |app| app.fsck(repair, all))?,
+        Some(store) => alone(store, repair, all)?,
         None => parse(&global.client()?.post("/fsck", &FsckRequest { repair, all })?)?,
     };
     if global.json {
@@ -41,21 +41,37 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     Ok(if info.clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Opens a store in this process for one piece of work.
-pub fn offline<T>(
-    store: &std::path::Path,
-    work: impl FnOnce(&App) -> AppResult<T>,
-) -> CliResult<T> {
-    let options = AppOptions {
-        store: paths::to_server(store)?,
-        create: false,
-        snapshot_limits: None,
-        user: paths::user_name(),
+/// Checks a store in this process. One that does not open is checked row by row; when a repair makes it open, the rest follows.
+fn alone(store: &Path, repair: bool, all: bool) -> CliResult<FsckInfo> {
+    let app = match App::open(options(store)?, Arc::new(NoMounter)) {
+        Ok(app) => app,
+        Err(error) if error.kind == ErrorKind::Damaged => {
+            let rows = tintype_app::fsck_unopened(&paths::to_server(store)?, repair)?;
+            if !rows.clean || !repair {
+                return Ok(rows);
+            }
+            let mut info = offline(store, |app| app.fsck(repair, all))?;
+            info.findings.splice(0..0, rows.findings);
+            return Ok(info);
+        }
+        Err(error) => return Err(error.into()),
     };
-    let app = App::open(options, Arc::new(NoMounter))?;
+    let result = app.fsck(repair, all);
+    app.close()?;
+    Ok(result?)
+}
+
+/// Opens a store in this process for one piece of work.
+pub fn offline<T>(store: &Path, work: impl FnOnce(&App) -> AppResult<T>) -> CliResult<T> {
+    let app = App::open(options(store)?, Arc::new(NoMounter))?;
     let result = work(&app);
     app.close()?;
     Ok(result?)
+}
+
+fn options(store: &Path) -> CliResult<AppOptions> {
+    let (store, user) = (paths::to_server(store)?, paths::user_name());
+    Ok(AppOptions { store, create: false, snapshot_limits: None, user })
 }
 
 /// Lines for findings.
