@@ -19,6 +19,8 @@ const ALLOWED: [&str; 13] = [
     "Unicode-3.0",
     "CC0-1.0",
     "BSL-1.0",
+    // Lists of public root certificates: data, to be passed on with this licence's text.
+    "CDLA-Permissive-2.0",
 ];
 
 /// Every package whose licence is missing or not allowed.
