@@ -1,4 +1,5 @@
 //! Figures, not a test: restores of a given folder by us and by restic, in turn. Run by hand, in release:
+//! Each round has new targets: removing old ones takes the disk longer than the restore. Older ones must be removed by hand.
 //! `RESTORE_SOURCE=/some/folder RESTORE_PLACE=/some/scratch cargo test --release --test restore_speed -- --ignored --nocapture`
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -55,8 +56,7 @@ fn restores_in_turn() {
     let rounds = std::env::var("RESTORE_ROUNDS").ok().and_then(|text| text.parse().ok());
     let with_restic = std::env::var_os("RESTORE_ALONE").is_none();
     for round in 0..rounds.unwrap_or(3) {
-        let target = place.join("ours");
-        let _ = std::fs::remove_dir_all(&target);
+        let target = place.join(format!("ours-{round}"));
         rustix::fs::sync();
         let (start, before) = (Instant::now(), processor());
         let repo = open(&repository, &source);
@@ -80,8 +80,7 @@ fn restores_in_turn() {
         if !with_restic {
             continue;
         }
-        let target = place.join("restic");
-        let _ = std::fs::remove_dir_all(&target);
+        let target = place.join(format!("restic-{round}"));
         rustix::fs::sync();
         let start = Instant::now();
         let status = Command::new("restic")
