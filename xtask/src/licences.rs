@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::metadata::{Package, packages};
 
 /// Licences that ask for no more than a notice.
-const ALLOWED: [&str; 13] = [
+const ALLOWED: [&str; 14] = [
     "MIT",
     "MIT-0",
     "Apache-2.0",
