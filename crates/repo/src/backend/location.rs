@@ -199,6 +199,11 @@ fn web(kind: &'static str, text: &str) -> Result<RestUrl, NotALocation> {
     if host.is_empty() || parsed.host().is_none_or(str::is_empty) || parsed.query().is_some() {
         return Err(wrong());
     }
+    // The URL's own parser takes ports that no machine has. The colons of an address in brackets are none before a port.
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return Err(wrong());
+    }
     let (username, password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
         None => (None, None),
         Some((name, "")) => (Some(decoded(name).ok_or_else(wrong)?), None),
