@@ -50,7 +50,7 @@ pub use check::{
 };
 pub use chunker::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunks, Cutter, NotAPolynomial, Polynomial};
 pub use compress::Level;
-pub use config::{Config, Version};
+pub use config::{Config, ConfigError, Version};
 pub use copy::{Copied, copy_snapshots, same_cuts};
 pub use crypto::MasterKey;
 pub use error::{RepoError, Result};
@@ -59,7 +59,7 @@ pub use forget::{ForgetPlan, plan_forget, remove_snapshots, split_protected};
 pub use id::{BlobId, Id, IndexId, KeyId, LockId, NotAnId, PackId, SnapshotId};
 pub use index::{Found, Index, IndexBuilder, IndexFile, IndexedBlob, IndexedPack};
 pub use json::{GoTime, LocalZone, NotATime};
-pub use keyfile::KeyFile;
+pub use keyfile::{KeyFile, KeyFileError};
 pub use local::{
     DeviceIds, EntryName, LocalDir, LocalError, LocalNode, LocalReader, LocalWarning, LocalWriter,
     NameCache, Names, Ownership, ReadOptions, Step, SystemNames, WriteOptions, create_dir,
