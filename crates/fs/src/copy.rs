@@ -54,6 +54,11 @@ pub(crate) fn copy(
     // taken the new references.
     let other = !matches!(from, Place::Live(tree) if Arc::ptr_eq(tree, to));
     let hold = (other && alike).then(|| to.store.hold_reclaim());
+    if hold.is_some() {
+        // What waits becomes durable first: a full disk refuses here, before anything is shared, and the few records of
+        // the sharing may use the room that is kept.
+        to.store.sync()?;
+    }
     let done = copy_steps(from, source, to, target, limit, inode.size)?;
     if hold.is_some() {
         to.store.sync()?;

@@ -3,9 +3,11 @@
 //! Each is one commit: the lines' changes so far, the new rows and the new points are one batch. A name is a
 //! point or a space of its own; nothing is copied.
 
+use crate::commit::CommitGuard;
 use crate::error::{Result, StoreError};
 use crate::live::LiveLine;
 use crate::meta::{Place, Snapshot, Volume};
+use crate::room::Aim;
 use crate::store::{Core, LineOwner, NewSnapshot, NewVolume, Store, find_snapshot, find_volume};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ impl Store {
     /// The name or access point is taken, the source does not exist, or the store failed.
     pub fn create_snapshot(&self, volume: VolumeId, new: NewSnapshot) -> Result<Arc<Snapshot>> {
         let guard = self.commit.lock();
+        self.before_cut(&guard)?;
         let (point, cut) = self.plan_cut(volume, new.source)?;
         self.check_new(volume, &new)?;
         self.run_commit(&guard, &cut, |core, batch| {
@@ -36,6 +39,16 @@ impl Store {
             meta.access_point = unique(&core, volume, &meta)?;
         }
         core.catalog.check_free(volume, &meta, None)
+    }
+
+    /// Commits what an earlier cut left waiting for room: it goes to the epoch that it was cut from, and a point
+    /// planned before that would name an epoch that the line has left. The caller holds the commit lock until its own
+    /// commit has ended.
+    fn before_cut(&self, _guard: &CommitGuard<'_>) -> Result<()> {
+        self.shared.check()?;
+        let ready = self.make_ready(Aim::Make);
+        self.note_room(&ready);
+        ready
     }
 
     /// The point that a snapshot of `source` (or of the live volume) gets, and the cut that makes it.
@@ -177,6 +190,7 @@ impl Store {
         if let Some(keep) = &keep {
             self.check_new(volume, keep)?;
         }
+        self.before_cut(&guard)?;
         let (source, mut cut) = self.plan_cut(volume, Some(from))?;
         let (before, live_cut) = self.plan_cut(volume, None)?;
         cut.extend(live_cut);
@@ -227,6 +241,7 @@ impl Store {
     pub fn clone_snapshot(&self, from: SnapshotId, new: NewVolume) -> Result<Volume> {
         let guard = self.commit.lock();
         let volume = find_snapshot(&self.core(), from)?.volume;
+        self.before_cut(&guard)?;
         let (point, cut) = self.plan_cut(volume, Some(from))?;
         self.run_commit(&guard, &cut, |core, batch| Self::add_volume(core, batch, new, Some(point)))
     }

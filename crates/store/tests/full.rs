@@ -78,6 +78,38 @@ fn what_a_full_disk_refuses_waits_and_nothing_is_lost() {
     assert!(refused > 1000, "{refused} refused");
 }
 
+/// What a refused cut left waiting belongs to its own epoch; the next snapshot is of the next one.
+#[test]
+fn a_snapshot_right_after_a_refused_one_holds_everything() {
+    for seed in 1..40 {
+        for restore in [false, true] {
+            let mut world = World::new(seed);
+            world.create_volume().unwrap();
+            for _ in 0..40 {
+                world.mutate().unwrap();
+            }
+            world.snapshot_now(0, false).unwrap();
+            for _ in 0..10 {
+                world.mutate().unwrap();
+            }
+            world.kv.fill(Some(1));
+            let refused = !done(world.snapshot_now(0, false));
+            for _ in 0..20 {
+                done(world.mutate());
+            }
+            world.kv.fill(None);
+            if restore {
+                world.restore().unwrap();
+            } else {
+                world.snapshot_now(0, false).unwrap();
+            }
+            assert!(refused || restore, "seed {seed}: nothing was refused");
+            world.check().unwrap();
+            world.check_fsck().unwrap();
+        }
+    }
+}
+
 /// A volume or writable snapshot that goes takes what waited for it along; a line that nobody serves keeps it.
 #[test]
 fn what_waits_outlives_its_owner_and_not_its_line() {

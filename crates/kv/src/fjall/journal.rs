@@ -183,9 +183,15 @@ pub(super) fn journals(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// Replaces a file by a synced copy of its first `len` bytes, as reading gives them.
 fn copy_durably(file: &Path, len: u64) -> io::Result<()> {
     let copy = file.with_extension("new");
-    let to = File::create(&copy)?;
-    copy_sparse(&mut File::open(file)?.take(len), &to)?;
-    to.sync_all()?;
+    let copied = File::create(&copy).and_then(|to| {
+        copy_sparse(&mut File::open(file)?.take(len), &to)?;
+        to.sync_all()
+    });
+    if let Err(error) = copied {
+        // On a full disk a partial copy would take the room that somebody is about to make.
+        remove_if_there(&copy)?;
+        return Err(error);
+    }
     fs::rename(&copy, file)
 }
 
