@@ -72,26 +72,32 @@ fn crew(parts: &Parts, queue: u16, report: &Report) -> Arc<Crew> {
     let hire = move |crew: &Arc<Crew>| -> io::Result<()> {
         let (parts, crew, report) = (parts.clone(), Arc::clone(crew), first.lock().pop());
         let alive = parts.life.enter();
+        // The kernel gives a new lane only requests that come after it: a stand-in must be on offer before the handler
+        // that it stands in for goes on.
+        let (stands_in, registered) = mpsc::channel();
+        let waits = report.is_none();
+        let report = report.unwrap_or(stands_in);
         std::thread::Builder::new().name(format!("fuse-uring-{queue}")).spawn(move || {
             let _alive = alive;
             serve(&parts, &crew, queue, report);
         })?;
+        if waits {
+            let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+            registered.recv_timeout(PATIENCE).map_err(late)?.1?;
+        }
         Ok(())
     };
     Crew::new(depth, Box::new(hire))
 }
 
-fn serve(parts: &Parts, crew: &Arc<Crew>, queue: u16, report: Option<Report>) {
+fn serve(parts: &Parts, crew: &Arc<Crew>, queue: u16, report: Report) {
     let made = Lane::new(queue, parts.payload).and_then(|mut lane| {
         lane.register(&parts.device)?;
         Ok(lane)
     });
     let (lane, result) = made.map_or_else(|error| (None, Err(error)), |lane| (Some(lane), Ok(())));
-    if let Some(report) = report {
-        drop(report.send((queue, result)));
-    } else if let Err(error) = result {
-        tracing::warn!(%error, queue, "a stand-in lane could not be registered");
-    }
+    drop(report.send((queue, result)));
+    drop(report);
     if let Some(Err(error)) = lane.map(|mut lane| lane.run(&parts.service, crew)) {
         tracing::error!(%error, queue, "a lane of the mount has stopped");
     }
