@@ -251,7 +251,7 @@ fn by_id(global: &Global, args: &Args, repo: &Repository, lock: &Lock) -> CliRes
     if let Some(first) = kept.first() {
         return Err(CliError::failure(
             format!("snapshot {}: is protected and stays", first.id.0.short()),
-            "Change its rule first: `tintype snapshot update --repo`.",
+            "Its own rule keeps it; `tintype snapshot show --repo` says until when.",
         ));
     }
     Ok(ids.len())

@@ -95,7 +95,7 @@ pub(crate) fn unescape(raw: &str, out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// The character of `XXXX` or of `XXXX\uXXXX` when both are a pair, and the text behind.
+/// The character that four hexadecimal digits name, or these and a second escape when both are a surrogate pair; and the text behind.
 fn unicode_escape(text: &str) -> Option<(char, &str)> {
     let (first, rest) = four_digits(text)?;
     if let Some(c) = char::from_u32(first) {
