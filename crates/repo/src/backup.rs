@@ -22,7 +22,7 @@ use crossbeam_channel::bounded;
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 
-pub use state::{BackupFailure, BackupProgress};
+pub use state::BackupProgress;
 pub use stream::{StreamFile, backup_stream};
 
 use crate::chunker::Cutter;
@@ -32,6 +32,7 @@ use crate::id::BlobId;
 use crate::index::Index;
 use crate::local::{LocalReader, ReadOptions};
 use crate::moment::Moment;
+use crate::reach::threads;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotFile, SnapshotSummary};
 use crate::writer::{BlobOptions, BlobWriter, Scratch, Written};
@@ -108,25 +109,30 @@ pub fn backup(
     options: &BackupOptions,
     progress: &BackupProgress,
 ) -> Result<Saved> {
-    let (start, clock) = (Timestamp::now(), Instant::now());
     let writer = BlobWriter::new(repo.clone(), Arc::clone(&index), options.blobs);
-    let root = save_trees(repo, &index, &writer, parents, options, progress);
+    finished(writer, progress, |writer| save_trees(repo, &index, writer, parents, options, progress))
+}
+
+/// Has `save` bring everything to the writer, completes the writer, and sums up.
+fn finished(
+    writer: BlobWriter,
+    progress: &BackupProgress,
+    save: impl FnOnce(&BlobWriter) -> Result<BlobId>,
+) -> Result<Saved> {
+    let (start, clock) = (Timestamp::now(), Instant::now());
+    let root = save(&writer);
     // The writer knows the first failure; a thread that met its consequences knows less.
-    let written = match (&root, writer) {
-        (Err(RepoError::Stopped) | Ok(_), writer) => writer.finish(),
-        (Err(_), _) => Ok(Written::default()),
+    let written = match &root {
+        Err(RepoError::Stopped) | Ok(_) => writer.finish()?,
+        Err(_) => Written::default(),
     };
-    let (written, tree) = match (written, root) {
-        (Err(first), _) => return Err(first),
-        (Ok(_), Err(error)) => return Err(error),
-        (Ok(written), Ok(tree)) => (written, tree),
-    };
+    let tree = root?;
     let mut summary = progress.summary(&written);
-    let seconds = clock.elapsed().as_secs_f64();
     let zone = TimeZone::system();
     summary.backup_start = Some(Moment::in_zone(start, &zone));
     summary.backup_end = Some(Moment::in_zone(Timestamp::now(), &zone));
-    (summary.backup_duration, summary.total_duration) = (seconds, seconds);
+    summary.backup_duration = clock.elapsed().as_secs_f64();
+    summary.total_duration = summary.backup_duration;
     Ok(Saved { tree, summary })
 }
 
@@ -181,13 +187,6 @@ fn first_failure(readers: Vec<std::thread::Result<Result<()>>>, walked: Result<(
     match failures.pop() {
         Some(failure) => failure,
         None => stopped.into_iter().find(Result::is_err).unwrap_or(Ok(())),
-    }
-}
-
-fn threads(wanted: usize) -> usize {
-    match wanted {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        some => some,
     }
 }
 

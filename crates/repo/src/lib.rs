@@ -14,6 +14,7 @@ mod compress;
 mod config;
 mod copy;
 mod crypto;
+mod diff;
 mod error;
 mod exclude;
 mod forget;
@@ -33,6 +34,7 @@ mod restore;
 mod retention;
 mod snapshot;
 mod tree;
+mod watch;
 mod writer;
 
 pub use backend::{
@@ -41,8 +43,8 @@ pub use backend::{
     SystemClock, Trouble, open_location,
 };
 pub use backup::{
-    BackupFailure, BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, StreamFile,
-    absolute_paths, backup, backup_stream,
+    BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, StreamFile, absolute_paths, backup,
+    backup_stream,
 };
 pub use check::{
     CheckOptions, CheckProgress, FINDINGS_MAX, Finding, NotASubset, ReadData, Report, Severity,
@@ -51,8 +53,9 @@ pub use check::{
 pub use chunker::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunks, Cutter, NotAPolynomial, Polynomial};
 pub use compress::Level;
 pub use config::{Config, ConfigError, Version};
-pub use copy::{Copied, copy_snapshots, same_cuts};
+pub use copy::{Copied, CopyOptions, CopyProgress, copy_snapshots, same_cuts};
 pub use crypto::MasterKey;
+pub use diff::{Difference, NodeChange, diff_trees};
 pub use error::{RepoError, Result};
 pub use exclude::{Excludes, NotAPattern};
 pub use forget::{ForgetPlan, plan_forget, remove_snapshots, split_protected};
@@ -65,7 +68,7 @@ pub use local::{
     NameCache, Names, Ownership, ReadOptions, Step, SystemNames, WriteOptions, create_dir,
     create_hard_link, create_special, create_symlink, open_dir,
 };
-pub use lock::{Lock, LockFile, LockMode, read_locks, remove_locks};
+pub use lock::{Lock, LockFile, LockMode, LockWait, read_locks, remove_locks};
 pub use lookup::{Place, look_up, read_tree, walk};
 pub use moment::{Moment, NotAMoment};
 pub use pack::{BlobKind, PackedBlob};
@@ -75,8 +78,8 @@ pub use prune::{
 };
 pub use repository::{Actor, Repository};
 pub use restore::{
-    DamagedDir, IncompleteFile, MissingPart, Overwrite, RestoreFailure, RestoreOptions,
-    RestoreProgress, RestoreReport, restore,
+    DamagedDir, IncompleteFile, MissingPart, Overwrite, RestoreOptions, RestoreProgress,
+    RestoreReport, restore,
 };
 pub use retention::{
     GroupBy, GroupKey, Judged, KeepCount, KeepOptions, KeepSpan, NotACount, NotAGrouping, NotASpan,
@@ -90,4 +93,5 @@ pub use tree::{
     Damage, ExtendedAttribute, GoMode, NameProblem, Node, NodeKind, TreeDecoder, TreeEncoder,
     TreeError, TreeProblem, decode_tree, encode_tree, reencodes_identically,
 };
+pub use watch::{EntryFailure, Stop, Stoppable};
 pub use writer::{Added, BlobOptions, BlobWriter, Scratch, Written};

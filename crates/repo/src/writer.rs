@@ -43,11 +43,13 @@ pub struct BlobOptions {
     pub level: Level,
     /// Opens and compares every sealed blob before it is written: bad memory is noticed before it costs data.
     pub verify: bool,
+    /// Does all work but writes nothing: what would be added is only counted.
+    pub dry_run: bool,
 }
 
 impl Default for BlobOptions {
     fn default() -> Self {
-        Self { level: Level::Auto, verify: true }
+        Self { level: Level::Auto, verify: true, dry_run: false }
     }
 }
 
@@ -381,6 +383,9 @@ fn write_each(
     since: &mut Instant,
 ) -> Result<()> {
     for pack in todo {
+        if shared.options.dry_run {
+            continue;
+        }
         let (bytes, blobs) = pack.finish(shared.repo.key())?;
         let id = Id::of(&bytes);
         shared.repo.backend().write(FileKind::Pack, id, &bytes)?;
