@@ -117,7 +117,7 @@ impl Tree {
     /// Refuses what the edit adds when there is no room for its records.
     pub(crate) fn check_room(&self, edit: &mut Edit<'_>) -> Result<()> {
         let records = u64::try_from(edit.record_growth()).unwrap_or(0);
-        self.limits.check(edit.state.live(), Need { records, ..Need::default() })
+        Ok(self.limits.check(edit.state.live(), Need { records, ..Need::default() })?)
     }
 
     /// Finds a name; the kernel gets a reference if it exists.

@@ -10,17 +10,22 @@
 
 mod ancestry;
 mod background;
+pub mod blockmap;
 mod cache;
 mod clean;
 mod commit;
+pub mod compare;
+pub mod content;
 mod error;
 mod extents;
 mod fsck;
 mod fsck_rows;
+pub mod limits;
 mod live;
 mod merge;
 mod meta;
 mod moment;
+pub mod patch;
 mod ram;
 mod refs;
 mod room;
