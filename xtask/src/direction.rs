@@ -15,7 +15,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("fs", &["model", "history", "store"]),
     ("disk", &["model", "history", "store"]),
     ("repo", &["model"]),
-    ("app", &["model", "kv", "segments", "history", "store", "fs"]),
+    ("app", &["model", "kv", "segments", "history", "store", "fs", "disk"]),
     ("fuse", &["model", "fs"]),
     ("server", &["model", "fs", "app", "fuse"]),
     ("cli", &["model", "repo", "app", "server"]),

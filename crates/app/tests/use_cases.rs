@@ -173,7 +173,7 @@ fn clones_and_restores_keep_their_names() {
     let f = fixture(None);
     f.app.snapshot_create(&plain("home@a")).unwrap();
     let request = CloneRequest { name: volume("copy"), mount: None };
-    assert_eq!(f.app.snapshot_clone(&name("home@a"), &request).unwrap().name.as_str(), "copy");
+    assert_eq!(f.app.snapshot_clone(&name("home@a"), &request).unwrap().name().as_str(), "copy");
     assert_eq!(
         f.app.snapshot_clone(&name("home@a"), &request).unwrap_err().kind,
         ErrorKind::Exists

@@ -144,9 +144,24 @@ impl Disk {
         Ok(self.store.detach(self.line)?)
     }
 
+    /// Lets the line go before it is deleted: whoever still holds the disk gets errors.
+    ///
+    /// # Errors
+    /// The commit failed.
+    pub fn retire(&self) -> Result<()> {
+        self.gone.store(true, Ordering::Release);
+        self.close()
+    }
+
+    /// Whether the line was deleted or let go.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
     /// Refuses work on a line that was deleted.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.gone.load(Ordering::Acquire) { Err(DiskError::Gone) } else { Ok(()) }
+        if self.is_gone() { Err(DiskError::Gone) } else { Ok(()) }
     }
 
     /// Runs a change that may need old blocks.
