@@ -13,6 +13,8 @@ use crate::wire::{Errno, PAYLOAD_MAX, cmd, flag};
 pub(crate) enum Op {
     /// Succeeds without doing anything.
     Nothing,
+    /// A read of no bytes, which has a reply of its own.
+    NoRead,
     Read {
         whole: bool,
     },
@@ -53,15 +55,11 @@ fn fault<T>(errno: Errno, message: &str) -> Result<T, Fault> {
 
 /// Judges a request; `payload` is what came with it.
 pub(crate) fn judge(request: &Request, payload: &[u8], terms: &Terms) -> Result<Work, Fault> {
-    let extended = terms.style == Style::Extended;
     let Some(allowed) = flags_of(request.command, terms) else {
         return fault(Errno::Inval, "unknown command");
     };
     if request.flags & !allowed != 0 {
         return fault(Errno::Inval, "a flag is unknown or does not go with this command");
-    }
-    if extended && request.command == cmd::WRITE && request.flags & flag::PAYLOAD_LEN == 0 {
-        return fault(Errno::Inval, "a write without payload");
     }
     if request.command == cmd::FLUSH {
         return flush(request);
@@ -150,6 +148,7 @@ fn in_bounds(request: &Request, length: u64, terms: &Terms) -> Result<(), Fault>
 fn empty(request: &Request) -> Result<Op, Fault> {
     match request.command {
         cmd::BLOCK_STATUS => fault(Errno::Inval, "block status of no bytes"),
+        cmd::READ => Ok(Op::NoRead),
         _ => Ok(Op::Nothing),
     }
 }
@@ -226,17 +225,19 @@ mod tests {
         assert_eq!(errno(cmd::FLUSH, 0, 0, 512, &structured), Some(Errno::Inval));
         assert_eq!(errno(cmd::FLUSH, flag::FUA, 0, 0, &structured), None);
         let extended = terms(Style::Extended);
-        assert_eq!(errno(cmd::WRITE, 0, 0, 512, &extended), Some(Errno::Inval));
+        assert_eq!(errno(cmd::WRITE, flag::PAYLOAD_LEN, 0, 512, &extended), None);
+        assert_eq!(errno(cmd::WRITE, 0, 0, 512, &extended), None);
         assert_eq!(errno(cmd::READ, flag::PAYLOAD_LEN, 0, 512, &extended), Some(Errno::Inval));
     }
 
     #[test]
     fn read_only_and_empty() {
         let mut terms = terms(Style::Structured);
-        for command in [cmd::READ, cmd::WRITE, cmd::TRIM, cmd::WRITE_ZEROES, cmd::CACHE] {
-            let request = Request { flags: 0, command, cookie: 1, offset: 0, length: 0 };
-            assert_eq!(judge(&request, &[], &terms).unwrap().op, Op::Nothing);
+        let empty = |command| Request { flags: 0, command, cookie: 1, offset: 0, length: 0 };
+        for command in [cmd::WRITE, cmd::TRIM, cmd::WRITE_ZEROES, cmd::CACHE] {
+            assert_eq!(judge(&empty(command), &[], &terms).unwrap().op, Op::Nothing);
         }
+        assert_eq!(judge(&empty(cmd::READ), &[], &terms).unwrap().op, Op::NoRead);
         assert_eq!(errno(cmd::BLOCK_STATUS, 0, 0, 0, &terms), Some(Errno::Inval));
         terms.geometry.read_only = true;
         for command in [cmd::WRITE, cmd::TRIM, cmd::WRITE_ZEROES] {

@@ -59,7 +59,11 @@ impl Desk<'_> {
         let done = match &work.op {
             Op::Read { whole } => return self.read(offset, length, *whole, out),
             Op::Status { one, contexts } => return self.status(work, *one, contexts, out),
-            Op::Nothing => Ok(()),
+            Op::NoRead if self.terms.style > Style::Simple => {
+                out.push(plain(reply::none(self.terms.style, self.mark)));
+                return Ok(());
+            }
+            Op::Nothing | Op::NoRead => Ok(()),
             Op::Write => self.device.write(offset, payload),
             Op::Flush => self.device.flush(),
             Op::Trim => self.device.trim(offset, length),

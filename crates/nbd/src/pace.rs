@@ -40,7 +40,7 @@ impl Pace {
 
     fn score(&self, op: &Op) -> Option<&AtomicU8> {
         let kind = match op {
-            Op::Nothing => return None,
+            Op::Nothing | Op::NoRead => return None,
             Op::Read { .. } => 0,
             Op::Write => 1,
             Op::Flush => 2,

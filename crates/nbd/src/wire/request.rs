@@ -73,8 +73,9 @@ fn fields(reader: &mut Reader<'_>, extended: bool) -> Option<Request> {
 impl Request {
     /// What follows.
     pub fn payload(&self, extended: bool) -> Payload {
-        let has =
-            if extended { self.flags & flag::PAYLOAD_LEN != 0 } else { self.command == cmd::WRITE };
+        // A write has one whatever its flags say: QEMU (10.0) leaves the flag out, though the draft asks for it.
+        let flagged = extended && self.flags & flag::PAYLOAD_LEN != 0;
+        let has = flagged || self.command == cmd::WRITE;
         if !has {
             return Payload::Keep(0);
         }
@@ -129,7 +130,9 @@ mod tests {
         let wanted = Request { flags: 1, command: 1, cookie, offset: 4096, length: 512 };
         assert_eq!(parsed, wanted);
         assert_eq!(parsed.payload(false), Payload::Keep(512));
-        assert_eq!(parsed.payload(true), Payload::Keep(0));
+        assert_eq!(parsed.payload(true), Payload::Keep(512), "without the flag, as QEMU does");
+        let read = Request { command: cmd::READ, ..parsed };
+        assert_eq!((read.payload(false), read.payload(true)), (Payload::Keep(0), Payload::Keep(0)));
         assert_eq!(request(&compact[..27], false), Ok(None));
         assert_eq!(request(&compact[..3], false), Ok(None));
         assert_eq!(request(compact, true), Err(BadMagic));
