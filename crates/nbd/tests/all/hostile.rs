@@ -160,6 +160,10 @@ fn changed_sessions_end_and_harm_nobody() {
         assert!(violations.is_empty(), "seed {seed}: {violations:?}");
         assert_eq!(PANICS.load(Ordering::SeqCst), 0, "seed {seed}");
     }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(kib < 1 << 20, "{kib} KiB of memory were needed");
     let mut honest = Client::ready(&server, &exports, Style::Structured, &[]);
     assert_eq!(honest.read(0, 4096).error, 0);
     drop((honest, neighbour));
