@@ -93,8 +93,8 @@ impl Connection {
     }
 
     /// Serves until the client leaves or another thread takes over.
-    pub fn serve(self: &Arc<Self>) {
-        self.seat.serves(self, &self.watched);
+    pub fn serve(self: &Arc<Self>, export: &str) {
+        self.seat.serves(export, self, &self.watched);
         self.drive();
     }
 

@@ -107,5 +107,6 @@ fn serve(
     tracing::debug!(export = %export.name, "an NBD client is connected");
     let counted = shared.counters.connected(&export.name);
     let device = export.device;
-    Connection::new(Parts { stream, device, terms, inbox, counted, seat, shared }).serve();
+    Connection::new(Parts { stream, device, terms, inbox, counted, seat, shared })
+        .serve(&export.name);
 }

@@ -14,6 +14,8 @@ struct Entry {
     stream: Arc<Stream>,
     /// Known once the handshake is done.
     serving: Option<(Weak<Connection>, Arc<Watched>)>,
+    /// The canonical name of the export, from then on.
+    export: String,
     /// The request that was being done at the last look.
     seen: u64,
 }
@@ -47,7 +49,7 @@ impl Registry {
         }
         state.next = state.next.wrapping_add(1);
         let id = state.next;
-        state.entries.insert(id, Entry { stream, serving: None, seen: 0 });
+        state.entries.insert(id, Entry { stream, serving: None, export: String::new(), seen: 0 });
         Some(Seat { registry: Arc::clone(self), id })
     }
 
@@ -92,6 +94,14 @@ impl Registry {
         state.entries.len()
     }
 
+    /// Lets the connections of an export end as soon as they have answered what has arrived. Returns how many there are.
+    pub fn close(&self, export: &str) -> usize {
+        let state = self.state.lock();
+        let entries = state.entries.values();
+        let found = entries.filter(|entry| entry.serving.is_some() && entry.export == export);
+        found.map(|entry| entry.stream.stop_reading()).count()
+    }
+
     /// Waits until a connection ends, or a little.
     pub fn wait_for_room(&self, until: Instant) {
         let mut state = self.state.lock();
@@ -101,9 +111,10 @@ impl Registry {
 
 impl Seat {
     /// The handshake is done.
-    pub fn serves(&self, connection: &Arc<Connection>, watched: &Arc<Watched>) {
+    pub fn serves(&self, export: &str, connection: &Arc<Connection>, watched: &Arc<Watched>) {
         let mut state = self.registry.state.lock();
         if let Some(entry) = state.entries.get_mut(&self.id) {
+            entry.export = export.to_owned();
             entry.serving = Some((Arc::downgrade(connection), Arc::clone(watched)));
         }
     }

@@ -128,6 +128,12 @@ impl Server {
         self.shared.counters.status()
     }
 
+    /// Lets the clients of one export go, for example before its disk is deleted: requests that have arrived are answered.
+    /// Returns how many connections that are; [`Server::status`] tells when they are gone. New ones are up to `open`.
+    pub fn close(&self, export: &str) -> usize {
+        self.shared.registry.close(export)
+    }
+
     /// Stops listening, answers the requests that have arrived, and closes all connections. Those that take longer than
     /// `grace` are cut off. Returns how many could not end because their device does not answer.
     pub fn stop(&self, grace: Duration) -> usize {

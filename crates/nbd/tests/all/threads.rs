@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tintype_nbd::wire::reply::Style;
-use tintype_nbd::wire::{cmd, flag};
+use tintype_nbd::wire::{cmd, flag, opt};
 use tintype_nbd::{Exports, FixedExports, Limits, Listener, MemoryDisk, Server, TlsMode};
 
-use crate::client::{Client, one};
+use crate::client::{Client, info, one};
 use crate::device::Troubled;
 
 const SIZE: u64 = 256 << 20;
@@ -133,6 +133,23 @@ fn a_stop_answers_what_has_arrived() {
     });
     assert!(Client::new(&server, &exports).is_closed());
     assert_eq!(server.status()[0].connections, 0);
+}
+
+#[test]
+fn the_clients_of_one_export_can_be_let_go() {
+    let disk = || Arc::new(MemoryDisk::new(SIZE));
+    let exports: Arc<dyn Exports> =
+        Arc::new(FixedExports::default().with("disk", disk()).with("other", disk()));
+    let server = Server::start(Limits::default()).unwrap();
+    let mut first = Client::ready(&server, &exports, Style::Simple, &[]);
+    let mut second = Client::greeted(&server, &exports);
+    second.agree(opt::GO, &info("other", &[]));
+    assert_eq!(first.read(0, 4).error, 0);
+    assert_eq!(second.read(0, 4).error, 0);
+    assert_eq!(server.close("disk"), 1);
+    assert!(first.is_closed());
+    assert_eq!(second.read(0, 4).error, 0);
+    assert_eq!(server.close("none"), 0);
 }
 
 #[test]
