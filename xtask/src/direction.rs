@@ -17,6 +17,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("repo", &["model"]),
     ("app", &["model", "kv", "segments", "history", "store", "fs", "disk"]),
     ("fuse", &["model", "fs"]),
+    ("nbd", &[]),
     ("server", &["model", "fs", "app", "fuse"]),
     ("cli", &["model", "repo", "app", "server"]),
     ("testkit", &["model", "kv", "segments", "history", "store", "fs", "app", "fuse"]),
