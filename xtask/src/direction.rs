@@ -18,7 +18,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("app", &["model", "kv", "segments", "history", "store", "fs", "disk"]),
     ("fuse", &["model", "fs"]),
     ("nbd", &[]),
-    ("server", &["model", "fs", "app", "fuse"]),
+    ("server", &["model", "fs", "disk", "app", "fuse", "nbd"]),
     ("cli", &["model", "repo", "app", "server"]),
     ("testkit", &["model", "kv", "segments", "history", "store", "fs", "app", "fuse"]),
     ("bench", &["model", "kv", "segments", "history", "store", "fs", "app", "fuse", "testkit"]),

@@ -16,7 +16,8 @@ const FSCK: &str = "Run `tintype fsck`, and put what is damaged back from a copy
 const DISK: &str = "Check the disk below the store and its free space, then restart the server.";
 const ROOM: &str = "Make room on the disk below the store, or delete snapshots. What waits is written then; \
                     nothing has to be restarted.";
-const LIST: &str = "`tintype fs list`, `tintype disk list` and `tintype snapshot list` show what exists.";
+const LIST: &str =
+    "`tintype fs list`, `tintype disk list` and `tintype snapshot list` show what exists.";
 
 /// An error of the store, about `object`.
 pub(crate) fn store_error(object: &str, error: &StoreError) -> AppError {
@@ -125,9 +126,10 @@ pub(crate) fn disk_error(object: &str, error: &DiskError) -> AppError {
     let (kind, remedy) = match error {
         DiskError::Store(error) => return store_error(object, error),
         DiskError::Damaged(_) => (ErrorKind::Damaged, FSCK),
-        DiskError::OutOfBounds { .. } => {
-            (ErrorKind::Invalid, "`tintype disk show` tells the size; `tintype disk resize` changes it.")
-        }
+        DiskError::OutOfBounds { .. } => (
+            ErrorKind::Invalid,
+            "`tintype disk show` tells the size; `tintype disk resize` changes it.",
+        ),
         DiskError::Size { .. } => (ErrorKind::Invalid, "Write it like 10G or 512M."),
         DiskError::NoRoom(_) => (
             ErrorKind::NoSpace,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView, Equal};
-use tintype_model::{MomentName, VolumeId, VolumeKind, VolumeMeta, VolumeName};
+use tintype_model::{
+    MomentName, SnapshotName, SnapshotRef, VolumeId, VolumeKind, VolumeMeta, VolumeName,
+};
 use tintype_store::{LineRef, MomentRef, NewVolume, Volume};
 
 use crate::convert::{disk_error, store_error};
@@ -163,6 +165,24 @@ impl App {
         DiskView::open(&*self.store()?, at).map_err(|e| disk_error(&format!("disk {moment}"), &e))
     }
 
+    /// From now on disks are served: their address is the escaped name between these two.
+    pub fn serve_disks_at(&self, before: String, behind: String) {
+        *self.disk_address.lock() = Some((before, behind));
+    }
+
+    /// Ranges of a moment that were written since a snapshot of the same disk, perhaps with the bytes that they had.
+    pub fn disk_written_since(
+        &self,
+        of: &MomentName,
+        since: &SnapshotName,
+    ) -> AppResult<Vec<ByteRange>> {
+        let base = SnapshotRef { volume: of.volume().clone(), snapshot: since.clone() };
+        let base = MomentRef::Snapshot(self.snapshot(&base)?.1.id);
+        let at = self.disk_moment(of)?;
+        tintype_disk::changes(&*self.store()?, base, at, Equal::Place)
+            .map_err(|e| disk_error(&format!("changes of {of} since {since}"), &e))
+    }
+
     /// Lets go of all disks; the store is about to close.
     pub(crate) fn close_disks(&self) {
         let all = std::mem::take(&mut *self.disks.lock());
@@ -242,17 +262,16 @@ impl App {
             referenced_bytes: figures.map(|(_, mapped)| mapped),
             live_bytes: usage.live_bytes,
             snapshot_bytes: usage.snapshot_bytes,
+            nbd_uri: self
+                .disk_address
+                .lock()
+                .as_ref()
+                .map(|(before, behind)| format!("{before}{}{behind}", escaped(meta.name.as_str()))),
         })
     }
 }
 
-fn verify_run(
-    view: &DiskView,
-    object: &str,
-    from: u64,
-    length: u64,
-    verified: &mut DiskVerified,
-) {
+fn verify_run(view: &DiskView, object: &str, from: u64, length: u64, verified: &mut DiskVerified) {
     let mut buf = vec![0; READ];
     let mut done = 0;
     while done < length {
@@ -286,6 +305,18 @@ fn verify_blocks(
             Err(_) => {}
         }
     }
+}
+
+/// A name as one segment of a URI's path.
+fn escaped(name: &str) -> String {
+    name.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
 }
 
 /// The same ranges in larger units, each byte at most once.

@@ -48,6 +48,8 @@ pub struct App {
     pub(crate) mounts: Mutex<BTreeMap<VolumeId, Arc<Mounted>>>,
     /// Disks that are open. Locked briefly, and while one is opened.
     pub(crate) disks: Mutex<BTreeMap<LineRef, Arc<tintype_disk::Disk>>>,
+    /// What stands before and behind a disk's name in the address of its block device.
+    pub(crate) disk_address: Mutex<Option<(String, String)>>,
     /// Why a filesystem that should be mounted is not.
     pub(crate) problems: Mutex<BTreeMap<VolumeId, String>>,
     /// Held while names, volumes or mounts change: one such change at a time.
@@ -81,6 +83,7 @@ impl App {
             mounter,
             mounts: Mutex::default(),
             disks: Mutex::default(),
+            disk_address: Mutex::default(),
             problems: Mutex::default(),
             admin: Mutex::default(),
             tally,

@@ -15,7 +15,8 @@ use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
 use crate::types::{
-    CloneRequest, DeletedInfo, RestoreInfo, SnapshotCreate, SnapshotInfo, SnapshotUpdate, VolumeInfo,
+    CloneRequest, DeletedInfo, RestoreInfo, SnapshotCreate, SnapshotInfo, SnapshotUpdate,
+    VolumeInfo,
 };
 
 /// What is written into the metadata of every snapshot.

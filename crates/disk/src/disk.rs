@@ -10,7 +10,7 @@ use crate::keys;
 use crate::view::{Blocks, check_range, read};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tintype_store::content::TRIES;
 use tintype_store::limits::{Limits, Live, SpaceProbe};
 use tintype_store::patch::{Olds, Step};
@@ -25,6 +25,7 @@ pub struct Disk {
     pub(crate) limits: Limits,
     pub(crate) state: Mutex<State>,
     gone: AtomicBool,
+    changes: AtomicU64,
 }
 
 /// What the lock guards.
@@ -95,6 +96,7 @@ impl Disk {
             limits,
             state: Mutex::new(state),
             gone: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
         });
         disk.refresh_limits();
         let owner: std::sync::Weak<dyn LineOwner> = Arc::downgrade(&(Arc::clone(&disk) as _));
@@ -125,6 +127,12 @@ impl Disk {
     #[must_use]
     pub fn mapped_bytes(&self) -> u64 {
         self.state.lock().head.blocks.saturating_mul(BLOCK as u64)
+    }
+
+    /// A number that grows whenever the content may have changed.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Makes everything durable that was written before the call.
@@ -174,7 +182,10 @@ impl Disk {
         for _ in 0..TRIES {
             let (wanted, reader) = {
                 let mut state = self.state.lock();
-                match f(&mut state, &olds)? {
+                let step = f(&mut state, &olds);
+                // Also a change that failed may have changed something.
+                self.changes.fetch_add(1, Ordering::AcqRel);
+                match step? {
                     Step::Done(value) => {
                         drop(state);
                         self.store.throttle();
@@ -270,7 +281,9 @@ impl LineOwner for Disk {
         }
     }
 
-    fn replaced(&self) {}
+    fn replaced(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
 
     fn gone(&self) {
         self.gone.store(true, Ordering::Release);

@@ -63,6 +63,17 @@ pub struct DiskInfo {
     pub live_bytes: u64,
     /// Bytes that only snapshots hold.
     pub snapshot_bytes: u64,
+    /// Where NBD clients find it, when the server serves disks.
+    #[serde(default)]
+    pub nbd_uri: Option<String>,
+}
+
+/// A moment to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRequest {
+    /// `disk` or `disk@snapshot`.
+    pub moment: MomentName,
 }
 
 /// What differs between two moments of a disk.

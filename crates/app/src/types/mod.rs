@@ -9,7 +9,7 @@ pub mod request;
 pub mod snapshot;
 
 pub use diff::{Diff, DiffChange, DiffEntry, DiffObject, DiffRange};
-pub use disk::{DiskChanges, DiskCreate, DiskInfo, DiskUpdate, DiskVerified};
+pub use disk::{DiskChanges, DiskCreate, DiskInfo, DiskUpdate, DiskVerified, VerifyRequest};
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
 pub use report::{FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo};
 pub use request::{

@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod completions;
 mod demo;
+mod disk;
 mod down;
 mod forget;
 mod fs;
@@ -30,7 +31,7 @@ use crate::error::CliResult;
 use crate::options::Global;
 use crate::output;
 
-/// Keep every moment of your filesystems
+/// Keep every moment of your filesystems and disks
 ///
 /// Tintype gives you filesystems with instant snapshots: look into, compare, clone and restore any moment.
 /// Start with `tintype demo`, or with `tintype up` and `tintype fs create home --mount DIR`.
@@ -54,6 +55,9 @@ enum Command {
     /// Make, show, change, mount and delete filesystems
     #[command(subcommand)]
     Fs(fs::Command),
+    /// Make, show, change, compare and delete disks
+    #[command(subcommand)]
+    Disk(disk::Command),
     /// Make, list, compare, restore, clone and delete snapshots
     #[command(subcommand)]
     Snapshot(snapshot::Command),
@@ -99,6 +103,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Down => down::run(global).map(done),
         Command::Status => status::run(global).map(done),
         Command::Fs(command) => fs::run(global, command).map(done),
+        Command::Disk(command) => disk::run(global, command),
         Command::Snapshot(command) => snapshot::run(global, command).map(done),
         Command::Sync(args) => sync::run(global, args).map(done),
         Command::Fsck(args) => fsck::run(global, &args),
