@@ -75,6 +75,15 @@ impl Excludes {
         self.patterns.is_empty()
     }
 
+    /// Does only the last part of a path count, whatever folder it is in?
+    pub fn by_name(&self) -> bool {
+        let plain = |text: &str| {
+            let text = text.strip_suffix('/').unwrap_or(text);
+            !text.contains(['/', '[', '{', '\\']) && !text.contains("**")
+        };
+        self.patterns.iter().all(|pattern| plain(&pattern.text))
+    }
+
     /// Is this absolute path left out?
     pub fn excludes(&self, path: &Path) -> bool {
         if self.patterns.is_empty() {

@@ -1,5 +1,6 @@
 //! What a check can find, each with how bad it is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use parking_lot::Mutex;
@@ -160,6 +161,28 @@ impl Finding {
         }
     }
 
+    /// What mends it, if anything does.
+    pub fn mend(&self) -> Option<Mend> {
+        match self {
+            Self::Index { .. }
+            | Self::MissingPack { marked: false, .. }
+            | Self::PackSize { .. }
+            | Self::UnknownPack { .. } => Some(Mend::Index),
+            Self::Pack { .. } | Self::Blob { .. } => Some(Mend::Packs),
+            Self::SnapshotWithoutTree { .. }
+            | Self::MissingTree { .. }
+            | Self::Tree { .. }
+            | Self::Node { .. }
+            | Self::MissingData { .. }
+            | Self::FileSize { .. } => Some(Mend::Snapshots),
+            Self::Snapshot { .. } => Some(Mend::Recover),
+            Self::DuplicatePack { .. }
+            | Self::MissingPack { marked: true, .. }
+            | Self::MixedPack { .. }
+            | Self::UnusedBlobs { .. } => None,
+        }
+    }
+
     /// What a walk through trees has seen.
     pub(crate) fn of_walk(seen: Seen<'_>) -> Option<Self> {
         let text = |name: &[u8]| name.escape_ascii().to_string();
@@ -245,7 +268,28 @@ pub struct Report {
     pub bytes_read: u64,
 }
 
+/// What mends a repository, in the order in which it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mend {
+    /// The index is made right.
+    Index,
+    /// What is whole of damaged packs is salvaged.
+    Packs,
+    /// What is missing is taken out of snapshots.
+    Snapshots,
+    /// Trees that no snapshot names get one.
+    Recover,
+}
+
 impl Report {
+    /// What mends the errors, in order; nothing when there is none. A pack that no index names may hold what others miss, so it counts then.
+    pub fn mends(&self) -> BTreeSet<Mend> {
+        match self.is_sound() {
+            true => BTreeSet::new(),
+            false => self.findings.iter().filter_map(Finding::mend).collect(),
+        }
+    }
+
     /// No error? Warnings do not count.
     pub fn is_sound(&self) -> bool {
         self.errors == 0
