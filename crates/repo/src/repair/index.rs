@@ -231,7 +231,7 @@ impl Judge<'_> {
     /// A pack in use, as it should stand in the index; `None`: not in this file.
     fn used(&mut self, mut pack: IndexedPack) -> Option<IndexedPack> {
         let Some(length) = self.listed.get(&pack.id).copied() else {
-            note(&mut self.report.gone, pack.id);
+            self.report.gone.push(pack.id);
             return None;
         };
         let header = self.headers.get(&pack.id);
@@ -244,15 +244,12 @@ impl Judge<'_> {
             None => {}
             Some(Ok(blobs)) => {
                 if !same_blobs(&pack, blobs) || said_length(&pack) != Some(length) {
-                    note(&mut self.report.corrected, pack.id);
+                    self.report.corrected.push(pack.id);
                     pack = IndexedPack { time: pack.time, ..IndexedPack::new(pack.id, blobs) };
                 }
             }
             Some(Err(detail)) => {
-                let known = self.report.damaged.iter().any(|(id, _)| *id == pack.id);
-                if !known {
-                    self.report.damaged.push((pack.id, detail.clone()));
-                }
+                self.report.damaged.push((pack.id, detail.clone()));
                 clip(&mut pack, length);
             }
         }
@@ -262,7 +259,7 @@ impl Judge<'_> {
     /// A pack that waits for deletion.
     fn waiting(&mut self, mut pack: IndexedPack) -> Option<IndexedPack> {
         if !self.listed.contains_key(&pack.id) {
-            note(&mut self.report.gone, pack.id);
+            self.report.gone.push(pack.id);
             return None;
         }
         // One that is in use as well is what an interrupted run left: it counts as in use.
@@ -292,6 +289,13 @@ impl Judge<'_> {
             }
         }
         self.saver.flush()?;
+        // Index files may name a pack more than once.
+        for list in [&mut self.report.gone, &mut self.report.corrected] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        self.report.damaged.sort_unstable();
+        self.report.damaged.dedup();
         Ok(self.report)
     }
 }
@@ -301,13 +305,6 @@ fn said_length(pack: &IndexedPack) -> Option<u64> {
     let blobs: Vec<PackedBlob> = pack.blobs.iter().copied().map(PackedBlob::from).collect();
     let length = pack_length(&blobs);
     pack.size.is_none_or(|size| size == length).then_some(length)
-}
-
-/// Adds an id that is not there yet: index files may name a pack more than once.
-fn note(list: &mut Vec<PackId>, id: PackId) {
-    if !list.contains(&id) {
-        list.push(id);
-    }
 }
 
 /// Does the index say what the header says?

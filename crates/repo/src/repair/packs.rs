@@ -4,7 +4,7 @@
 //! made in a local folder, for those who want to try more. The order is copy, new packs with their index, the rest of the index, removal: an end in between leaves
 //! blobs twice, and never fewer.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -96,9 +96,10 @@ pub fn repair_packs(
     let writer = BlobWriter::new(repo.clone(), Arc::default(), BlobOptions::default());
     let mut salvage = || -> Result<Vec<Lost>> {
         let mut lost = Vec::new();
+        let indexed = indexed_blobs(&index, &packs);
+        let salvage = Salvage { repo, indexed, writer: &writer, options };
         let mut seen = HashSet::new();
         for id in packs.iter().filter(|id| seen.insert(**id)) {
-            let salvage = Salvage { repo, index: &index, writer: &writer, options };
             let (outcome, bad) = salvage.pack(*id)?;
             report.packs.push(outcome);
             lost.push(bad);
@@ -167,10 +168,22 @@ fn forget_packs(repo: &Repository, going: &HashSet<PackId>) -> Result<Vec<IndexI
     Ok(old)
 }
 
+/// All blobs that the index has in these packs.
+fn indexed_blobs(index: &Index, packs: &[PackId]) -> HashMap<PackId, Vec<PackedBlob>> {
+    let mut blobs: HashMap<_, _> = packs.iter().map(|id| (*id, Vec::new())).collect();
+    for found in [BlobKind::Data, BlobKind::Tree].into_iter().flat_map(|kind| index.iter(kind)) {
+        if let Some(list) = blobs.get_mut(&found.pack) {
+            list.push(found.blob);
+        }
+    }
+    blobs
+}
+
 /// Tools for one pack after another.
 struct Salvage<'s> {
     repo: &'s Repository,
-    index: &'s Index,
+    /// What the index has in the packs that are looked at.
+    indexed: HashMap<PackId, Vec<PackedBlob>>,
     writer: &'s BlobWriter,
     options: &'s PackRepairOptions,
 }
@@ -197,11 +210,9 @@ impl Salvage<'_> {
             (outcome.sound, outcome.salvaged) = (true, blobs.len() as u64);
             return Ok((outcome, vec![]));
         }
-        for blob in self.indexed(id) {
-            if !blobs.contains(&blob) {
-                blobs.push(blob);
-            }
-        }
+        blobs.extend(self.indexed.get(&id).into_iter().flatten());
+        blobs.sort_unstable_by_key(|b| (b.offset, b.id, b.length, b.kind, b.plain));
+        blobs.dedup();
         let (whole, bad): (Vec<PackedBlob>, Vec<PackedBlob>) =
             blobs.into_iter().partition(|blob| self.is_whole(id, blob, &bytes));
         let mut lost: Lost = bad.into_iter().map(|blob| (blob.kind, blob.id)).collect();
@@ -214,12 +225,6 @@ impl Salvage<'_> {
         lost.sort_unstable();
         lost.dedup();
         Ok((outcome, lost))
-    }
-
-    /// All blobs that the index has in this pack.
-    fn indexed(&self, id: PackId) -> Vec<PackedBlob> {
-        let all = [BlobKind::Data, BlobKind::Tree].into_iter().flat_map(|k| self.index.iter(k));
-        all.filter(|found| found.pack == id).map(|found| found.blob).collect()
     }
 
     fn is_whole(&self, pack: PackId, blob: &PackedBlob, bytes: &[u8]) -> bool {

@@ -52,7 +52,8 @@ impl Replacing<'_> {
                 new.tags.push(self.tag.to_owned());
             }
             let json = new.to_json();
-            let same = there.iter().find(|other| other.id != old.id && other.to_json() == json);
+            let mut versions = there.iter().filter(|other| other.original == new.original);
+            let same = versions.find(|other| other.id != old.id && other.to_json() == json);
             let id = match same {
                 Some(same) => same.id,
                 None => {
