@@ -137,6 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn patterns_on_names_alone_are_known() {
+        let by_name = |pattern| Excludes::new([pattern], []).unwrap().by_name();
+        for pattern in ["*.o", "tmp", "dir/", "!a?c"] {
+            assert!(by_name(pattern), "{pattern}");
+        }
+        for pattern in ["/a", "a/b", "**/a", "x**y", "x[!a]y", "{a,b/c}", "a\\*"] {
+            assert!(!by_name(pattern), "{pattern}");
+        }
+        assert!(Excludes::default().by_name());
+    }
+
+    #[test]
     fn case_counts_unless_told() {
         let excludes = Excludes::new(["*.TMP"], ["*.bak"]).unwrap();
         assert!(!excludes.excludes(Path::new("/a.tmp")));

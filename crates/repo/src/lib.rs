@@ -85,8 +85,8 @@ pub use prune::{
 pub use recover::{Recovered, recover};
 pub use repair::{
     IndexRepair, IndexRepairOptions, Loss, LossKind, PackOutcome, PackRepair, PackRepairOptions,
-    SnapshotRepair, SnapshotRepairOptions, readable_snapshots, repair_index, repair_packs,
-    repair_snapshots,
+    SnapshotRepair, SnapshotRepairOptions, Unreadable, readable_snapshots, repair_index,
+    repair_packs, repair_snapshots,
 };
 pub use repository::{Actor, Repository};
 pub use restore::{

@@ -12,7 +12,9 @@ mod trees;
 
 pub use index::{IndexRepair, IndexRepairOptions, repair_index};
 pub use packs::{PackOutcome, PackRepair, PackRepairOptions, repair_packs};
-pub use snapshots::{SnapshotRepair, SnapshotRepairOptions, readable_snapshots, repair_snapshots};
+pub use snapshots::{
+    SnapshotRepair, SnapshotRepairOptions, Unreadable, readable_snapshots, repair_snapshots,
+};
 pub use trees::{Loss, LossKind};
 
 pub(crate) use stock::Stock;
@@ -32,5 +34,13 @@ pub(crate) fn is_damage(error: &RepoError) -> bool {
             matches!(error, BackendError::NotFound { .. } | BackendError::Short { .. })
         }
         _ => false,
+    }
+}
+
+/// What is wrong with a file that is named elsewhere.
+fn detail_of(error: &RepoError) -> String {
+    match error {
+        RepoError::Damaged { detail, .. } => detail.clone(),
+        other => other.to_string(),
     }
 }

@@ -128,12 +128,15 @@ fn change_index(repo: &Repository, change: impl Fn(&mut IndexFile)) {
     }
 }
 
+/// A change of an index file.
+type Change = fn(&mut IndexFile);
+
 #[test]
 fn wrong_entries_are_put_right_and_marks_stay() {
     let (base, repo, expected) = used_repository(Version::V2);
     let before = marks(&repo);
     drop(repo);
-    let wrong: [(&str, bool, fn(&mut IndexFile)); 5] = [
+    let wrong: [(&str, bool, Change); 5] = [
         ("a blob is missing", false, |file| {
             file.packs.iter_mut().for_each(|pack| {
                 pack.blobs.pop();
@@ -523,6 +526,41 @@ fn depth_and_repetition_cost_little() {
 }
 
 #[test]
+fn a_lost_lock_ends_a_repair_before_it_removes() {
+    let (base, repo, expected) = used_repository(Version::V2);
+    let pack = repo.index_in_use().unwrap().packs()[0].0;
+    drop(repo);
+    let copies = tempfile::tempdir().unwrap();
+    let length = base.read(FileKind::Pack, pack).unwrap().len();
+    damage(&base, FileKind::Pack, pack, length - 1);
+    let (file, _) = base.list(FileKind::Index).unwrap()[0];
+    let lost = || Err(RepoError::LockLost { detail: "test".into() });
+    let progress = MendProgress::default();
+    let kept = |backend: &MemoryBackend, kind: FileKind| {
+        let now = ids(backend, kind);
+        assert!(ids(&base, kind).iter().all(|id| now.contains(id)), "{kind}");
+    };
+    let backend = base.copy();
+    let options = PackRepairOptions { packs: vec![], copies: copies.path().into(), threads: 1 };
+    let ended = repair_packs(&open(&backend), &options, &progress, &lost);
+    assert!(matches!(ended, Err(RepoError::LockLost { .. })), "{ended:?}");
+    kept(&backend, FileKind::Pack);
+    kept(&backend, FileKind::Index);
+    let backend = base.copy();
+    damage(&backend, FileKind::Index, file, 50);
+    let ended = repair_index(&open(&backend), &Default::default(), &progress, &lost);
+    assert!(matches!(ended, Err(RepoError::LockLost { .. })), "{ended:?}");
+    kept(&backend, FileKind::Index);
+    let backend = base.copy();
+    backend.tamper(FileKind::Pack, pack, None);
+    index(&open(&backend), false).unwrap();
+    let options = SnapshotRepairOptions { forget: true, ..SnapshotRepairOptions::default() };
+    let ended = repair_snapshots(&open(&backend), &options, at(NOW), &progress, &lost);
+    assert!(matches!(ended, Err(RepoError::LockLost { .. })), "{ended:?}");
+    assert_eq!(ids(&backend, FileKind::Snapshot).len(), expected.len());
+}
+
+#[test]
 fn an_end_at_any_change_of_an_index_repair_loses_nothing() {
     let (base, repo, expected) = used_repository(Version::V2);
     change_index(&repo, |file| file.packs.iter_mut().for_each(|p| p.blobs[0].length += 1));
@@ -586,7 +624,7 @@ fn an_end_at_any_change_of_a_snapshot_repair_loses_nothing() {
                 let all = repo.snapshots().unwrap();
                 for (id, model) in &whole {
                     let of_it = |s: &&SnapshotFile| s.id == *id || s.original == Some(*id);
-                    let best = all.iter().filter(of_it).last().expect(when);
+                    let best = all.iter().rfind(of_it).expect(when);
                     let now = what_is_left(repo, best).expect(when);
                     assert_eq!(&now, model, "{when}");
                     if best.id != *id {

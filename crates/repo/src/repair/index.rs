@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
-use super::is_damage;
 use super::stock::{clip, list_packs};
+use super::{detail_of, is_damage};
 use crate::backend::{BackendError, FileKind};
 use crate::error::{RepoError, Result};
 use crate::id::{IndexId, PackId};
@@ -139,7 +139,7 @@ impl Known {
             match repo.index_file(id) {
                 Ok(file) => known.note(id, &file),
                 Err(RepoError::Backend(BackendError::NotFound { .. })) => {}
-                Err(error) if is_damage(&error) => report.unreadable.push((id, error.to_string())),
+                Err(error) if is_damage(&error) => report.unreadable.push((id, detail_of(&error))),
                 Err(error) => return Err(error),
             }
         }
@@ -184,7 +184,7 @@ fn read_headers(
     in_parallel(packs, count, |(id, length)| {
         let header = match repo.pack_header(*id, *length) {
             Ok(blobs) => Ok(blobs),
-            Err(error) if is_damage(&error) => Err(error.to_string()),
+            Err(error) if is_damage(&error) => Err(detail_of(&error)),
             Err(error) => return Err(error),
         };
         headers.lock().insert(*id, header);
@@ -242,11 +242,10 @@ impl Judge<'_> {
         }
         match header {
             None => {}
+            Some(Ok(blobs)) if same_blobs(&pack, blobs) && said_length(&pack) == Some(length) => {}
             Some(Ok(blobs)) => {
-                if !same_blobs(&pack, blobs) || said_length(&pack) != Some(length) {
-                    self.report.corrected.push(pack.id);
-                    pack = IndexedPack { time: pack.time, ..IndexedPack::new(pack.id, blobs) };
-                }
+                self.report.corrected.push(pack.id);
+                pack = IndexedPack { time: pack.time, ..IndexedPack::new(pack.id, blobs) };
             }
             Some(Err(detail)) => {
                 self.report.damaged.push((pack.id, detail.clone()));

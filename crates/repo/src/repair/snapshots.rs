@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::is_damage;
 use super::stock::Stock;
 use super::trees::{KeepWhole, Loss};
+use super::{detail_of, is_damage};
 use crate::backend::{BackendError, FileKind};
 use crate::error::{RepoError, Result};
 use crate::forget::remove_snapshots;
@@ -48,7 +48,7 @@ pub struct SnapshotRepair {
     /// Damaged snapshots whose own rule keeps them, so that nothing was done with them: only with `forget`.
     pub protected: Vec<SnapshotId>,
     /// Files of snapshots that cannot be read, and why.
-    pub unreadable: Vec<(SnapshotId, String)>,
+    pub unreadable: Unreadable,
     /// What is lost in which snapshot, at most 10,000 of it.
     pub losses: Vec<Loss>,
     /// How much is lost, also what is not listed.
@@ -159,20 +159,21 @@ fn mend(
     Ok(changes)
 }
 
+/// Files of snapshots that cannot be read, and why.
+pub type Unreadable = Vec<(SnapshotId, String)>;
+
 /// All snapshots that can be read, oldest first, and why others cannot.
 ///
 /// # Errors
 /// Failures that may pass.
-pub fn readable_snapshots(
-    repo: &Repository,
-) -> Result<(Vec<SnapshotFile>, Vec<(SnapshotId, String)>)> {
+pub fn readable_snapshots(repo: &Repository) -> Result<(Vec<SnapshotFile>, Unreadable)> {
     let (mut there, mut unreadable) = (Vec::new(), Vec::new());
     for (id, _) in repo.backend().list(FileKind::Snapshot)? {
         match repo.snapshot(SnapshotId(id)) {
             Ok(snapshot) => there.push(snapshot),
             Err(RepoError::Backend(BackendError::NotFound { .. })) => {}
             Err(error) if is_damage(&error) => {
-                unreadable.push((SnapshotId(id), error.to_string()));
+                unreadable.push((SnapshotId(id), detail_of(&error)));
             }
             Err(error) => return Err(error),
         }
