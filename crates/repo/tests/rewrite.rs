@@ -94,8 +94,16 @@ fn folders() -> impl Strategy<Value = Folder> {
     let entry = file.prop_recursive(3, 24, 4, move |inner| {
         (0i64..4, btree_map(name(), inner, 0..4)).prop_map(|(time, below)| Entry::Dir(time, below))
     });
-    let name = prop::sample::select(vec!["a", "b", "c.o", "tmp", "D"]).prop_map(str::to_owned);
-    btree_map(name, entry, 0..5)
+    let any = btree_map(name(), entry, 0..5);
+    // The same folder in several places: what is left out of it depends on where it is.
+    (any.clone(), any, 0u8..4).prop_map(|(mut whole, part, places)| {
+        for (bit, name) in [(1, "a"), (2, "b")] {
+            if places & bit != 0 {
+                whole.insert(name.to_owned(), Entry::Dir(1, part.clone()));
+            }
+        }
+        whole
+    })
 }
 
 fn patterns() -> impl Strategy<Value = Vec<&'static str>> {
