@@ -42,7 +42,12 @@ impl Fixture {
     }
 
     fn run(&self, program: &str, args: &[&str]) -> Output {
-        Command::new(program)
+        self.command(program, args).output().unwrap()
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
             .args(args)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -50,9 +55,8 @@ impl Fixture {
             .env("RESTIC_REPOSITORY", self.place())
             .env("RESTIC_PASSWORD", "secret")
             .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     /// Runs the program; gives its exit status and what it prints.
@@ -258,6 +262,34 @@ fn protected_snapshots_stay() {
     let (status, text) = fixture.tintype(&["merge", "latest", "latest~1", "--delete"]);
     assert!(status == Some(1) && text.contains("is protected"), "{text}");
     assert_eq!(fixture.snapshots().len(), 3);
+    fixture.clean();
+}
+
+#[test]
+fn locks_are_taken_as_restic_takes_them() {
+    let fixture = Fixture::new();
+    // A backup that waits for its input holds a shared lock.
+    let mut command =
+        fixture.command(env!("CARGO_BIN_EXE_tintype"), &["backup", "--stdin", "--quiet"]);
+    let mut backup = command.stdin(Stdio::piped()).spawn().unwrap();
+    while fixture.ok(&["repo", "list", "locks"]).is_empty() {
+        assert!(backup.try_wait().unwrap().is_none(), "the backup has ended");
+    }
+    for line in [
+        "repair index",
+        "repair packs",
+        "repair snapshots",
+        "recover",
+        "merge latest latest~1 --delete",
+        "rewrite --exclude more --forget",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(fixture.tintype(&words).0, Some(11), "{line}");
+    }
+    fixture.ok(&["merge", "latest", "latest~1"]);
+    fixture.ok(&["rewrite", "--exclude", "more"]);
+    drop(backup.stdin.take());
+    assert!(backup.wait().unwrap().success());
     fixture.clean();
 }
 

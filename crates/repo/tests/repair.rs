@@ -568,17 +568,36 @@ fn an_end_at_any_change_of_an_index_repair_loses_nothing() {
     let (first, _) = base.list(FileKind::Index).unwrap()[0];
     damage(&base, FileKind::Index, first, 60);
     for (name, base) in [("index, damaged file", &base), ("index, wrong lengths", &kept)] {
+        let before = known(&open(base));
         end_at_every_change(
             base,
             name,
             |repo| index(repo, false),
             |repo, when, repaired| {
+                assert!(known(repo).is_superset(&before), "{when}");
                 if repaired {
                     verify(repo, &expected, when);
                 }
             },
         );
     }
+}
+
+/// Blobs that index files which can be read place where they are.
+fn known(repo: &Repository) -> BTreeSet<(BlobKind, BlobId)> {
+    let files = repo.backend().list(FileKind::Index).unwrap().into_iter();
+    let files = files.filter_map(|(id, _)| repo.index_file(tintype_repo::IndexId(id)).ok());
+    let packs = files.flat_map(|file| file.packs.into_iter().chain(file.packs_to_delete));
+    let blobs = packs.flat_map(|pack| pack.blobs.into_iter().map(move |blob| (pack.id, blob)));
+    let mut sealed = |pack: PackId, at: u32, length: u32| {
+        repo.backend().read_part(FileKind::Pack, pack.0, at.into(), length as usize).ok()
+    };
+    let whole = blobs.filter(|(pack, blob)| {
+        let found = tintype_repo::Found { pack: *pack, blob: (*blob).into() };
+        sealed(*pack, blob.offset, blob.length)
+            .is_some_and(|mut bytes| repo.open_blob(&found, &mut bytes).is_ok())
+    });
+    whole.map(|(_, blob)| (blob.kind, blob.id)).collect()
 }
 
 #[test]

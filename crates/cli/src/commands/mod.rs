@@ -169,6 +169,11 @@ mod tests {
             "snapshot diff home@a home --ranges",
             "snapshot space home@a home@b --json",
             "fsck --repair --store d",
+            "repair index --read-all --dry-run",
+            "repair packs 12ab 34 --copies d",
+            "repair snapshots latest --forget",
+            "merge 12 34 latest~1 --delete --label l --tag a,b --description d --host h --time 2026-01-01",
+            "rewrite 12 -e a --iexclude b --exclude-file f --forget --new-host h --new-time 2026-01-01 --all-trees",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
