@@ -14,10 +14,10 @@ use mend::{Trees, end_at_every_change, names, open, readable};
 use support::{Chance, Expected, Model, at, check_all, new_repository, read_back, save, verify};
 use tintype_repo::{
     Backend, BlobId, BlobKind, DeleteOption, FileKind, Finding, Id, IndexFile, IndexRepair,
-    IndexRepairOptions, LossKind, MemoryBackend, MendProgress, Node, NodeKind, PackId, PackRepair,
-    PackRepairOptions, PruneOptions, RepoError, Repository, Result, SnapshotFile, SnapshotRepair,
-    SnapshotRepairOptions, Version, decode_tree, encode_tree, plan_prune, prune, remove_snapshots,
-    repair_index, repair_packs, repair_snapshots,
+    IndexRepairOptions, LossKind, MemoryBackend, Mend, MendProgress, Node, NodeKind, PackId,
+    PackRepair, PackRepairOptions, PruneOptions, RepoError, Repository, Result, SnapshotFile,
+    SnapshotRepair, SnapshotRepairOptions, Version, decode_tree, encode_tree, plan_prune, prune,
+    remove_snapshots, repair_index, repair_packs, repair_snapshots,
 };
 
 const NOW: &str = "2026-01-01T00:00:00Z";
@@ -160,6 +160,11 @@ fn wrong_entries_are_put_right_and_marks_stay() {
         let backend = base.copy();
         let repo = open(&backend);
         change_index(&repo, change);
+        // The check says what helps, and a repair of packs takes none of them for damaged.
+        let mends = check_all(&repo).mends();
+        assert!(!all || mends.contains(&Mend::WholeIndex), "{what}: {mends:?}");
+        assert!(!mends.contains(&Mend::Packs), "{what}: {mends:?}");
+        assert!(packs(&repo, &[], Path::new("/nowhere")).unwrap().packs.is_empty(), "{what}");
         let report = index(&repo, all).unwrap();
         assert!(!report.is_right(), "{what}");
         verify(&repo, &expected, what);
@@ -589,7 +594,7 @@ fn known(repo: &Repository) -> BTreeSet<(BlobKind, BlobId)> {
     let files = files.filter_map(|(id, _)| repo.index_file(tintype_repo::IndexId(id)).ok());
     let packs = files.flat_map(|file| file.packs.into_iter().chain(file.packs_to_delete));
     let blobs = packs.flat_map(|pack| pack.blobs.into_iter().map(move |blob| (pack.id, blob)));
-    let mut sealed = |pack: PackId, at: u32, length: u32| {
+    let sealed = |pack: PackId, at: u32, length: u32| {
         repo.backend().read_part(FileKind::Pack, pack.0, at.into(), length as usize).ok()
     };
     let whole = blobs.filter(|(pack, blob)| {

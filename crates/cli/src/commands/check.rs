@@ -57,6 +57,7 @@ impl Watched for Watch {
 fn command(mend: Mend) -> &'static str {
     match mend {
         Mend::Index => "repair index",
+        Mend::WholeIndex => "repair index --read-all",
         Mend::Packs => "repair packs",
         Mend::Snapshots => "repair snapshots",
         Mend::Recover => "recover",

@@ -89,6 +89,15 @@ pub enum Finding {
         /// What is wrong.
         detail: String,
     },
+    /// A pack whose header, which is whole, lists other blobs than the index.
+    OtherBlobs {
+        /// Which pack.
+        id: PackId,
+        /// How many the header lists.
+        header: usize,
+        /// How many the index names.
+        indexed: usize,
+    },
     /// A blob that was read is not what its id promises.
     Blob {
         /// Which blob.
@@ -168,6 +177,7 @@ impl Finding {
             | Self::MissingPack { marked: false, .. }
             | Self::PackSize { .. }
             | Self::UnknownPack { .. } => Some(Mend::Index),
+            Self::OtherBlobs { .. } => Some(Mend::WholeIndex),
             Self::Pack { .. } | Self::Blob { .. } => Some(Mend::Packs),
             Self::SnapshotWithoutTree { .. }
             | Self::MissingTree { .. }
@@ -230,6 +240,12 @@ impl fmt::Display for Finding {
             }
             Self::MixedPack { id } => write!(f, "pack {id} holds both trees and data"),
             Self::Pack { id, detail } => write!(f, "pack {id}: {detail}"),
+            Self::OtherBlobs { id, header, indexed } => {
+                write!(
+                    f,
+                    "pack {id}: its header lists {header} blobs, and not those {indexed} of the index"
+                )
+            }
             Self::Blob { id, pack, detail } => write!(f, "blob {id} in pack {pack}: {detail}"),
             Self::MissingTree { id } => write!(f, "tree {id} is in no index"),
             Self::Tree { id, detail } => write!(f, "tree {id}: {detail}"),
@@ -271,8 +287,10 @@ pub struct Report {
 /// What mends a repository, in the order in which it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mend {
-    /// The index is made right.
+    /// The index is made right by what of it can be seen to be wrong.
     Index,
+    /// The index is made right by what all packs say.
+    WholeIndex,
     /// What is whole of damaged packs is salvaged.
     Packs,
     /// What is missing is taken out of snapshots.
@@ -284,10 +302,14 @@ pub enum Mend {
 impl Report {
     /// What mends the errors, in order; nothing when there is none. A pack that no index names may hold what others miss, so it counts then.
     pub fn mends(&self) -> BTreeSet<Mend> {
-        match self.is_sound() {
-            true => BTreeSet::new(),
-            false => self.findings.iter().filter_map(Finding::mend).collect(),
+        if self.is_sound() {
+            return BTreeSet::new();
         }
+        let mut mends: BTreeSet<Mend> = self.findings.iter().filter_map(Finding::mend).collect();
+        if mends.contains(&Mend::WholeIndex) {
+            mends.remove(&Mend::Index);
+        }
+        mends
     }
 
     /// No error? Warnings do not count.

@@ -65,20 +65,20 @@ impl Reader<'_> {
             wrong("its content does not fit its name".to_owned());
         }
         let blobs = match read_whole(self.repo.key(), &bytes) {
-            Ok(blobs) => blobs,
+            Ok(blobs) => {
+                let same = |indexed| {
+                    blobs.len() == indexed && blobs.iter().all(|blob| self.is_indexed(id, blob))
+                };
+                if let Some(indexed) = indexed.filter(|indexed| !same(*indexed)) {
+                    self.findings.add(Finding::OtherBlobs { id, header: blobs.len(), indexed });
+                }
+                blobs
+            }
             Err(error) => {
                 wrong(error.to_string());
                 self.indexed(id)
             }
         };
-        if let Some(indexed) = indexed
-            && (blobs.len() != indexed || !blobs.iter().all(|blob| self.is_indexed(id, blob)))
-        {
-            wrong(format!(
-                "its header lists {} blobs, and not those {indexed} of the index",
-                blobs.len()
-            ));
-        }
         for blob in &blobs {
             let end = blob.offset as usize + blob.length as usize;
             let opened = match bytes.get_mut(blob.offset as usize..end) {
