@@ -455,6 +455,17 @@ fn what_an_unindexed_pack_may_hold_is_not_given_up() {
 }
 
 #[test]
+fn a_folder_that_is_not_in_place_is_no_loss() {
+    let (backend, repo, _) = used_repository(Version::V2);
+    ids(&backend, FileKind::Pack).iter().for_each(|id| backend.tamper(FileKind::Pack, *id, None));
+    let before = backend.changes();
+    let refused = |error: RepoError| matches!(error, RepoError::Refused { .. });
+    assert!(refused(index(&repo, false).unwrap_err()));
+    assert!(refused(snapshots(&repo, true).unwrap_err()));
+    assert_eq!(backend.changes(), before);
+}
+
+#[test]
 fn hostile_trees_are_mended() {
     let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
     let mut trees = Trees::new(&repo);

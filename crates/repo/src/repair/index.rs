@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
-use super::stock::{clip, list_packs};
+use super::stock::{clip, list_packs, refuse_emptiness};
 use super::{detail_of, is_damage};
 use crate::backend::{BackendError, FileKind};
 use crate::error::{RepoError, Result};
@@ -58,7 +58,7 @@ impl IndexRepair {
 /// Makes the index right. `guard` says before anything is removed whether the exclusive lock is still held.
 ///
 /// # Errors
-/// Failures of the place; what `guard` says. Everything that the index named before it names after any of them.
+/// [`RepoError::Refused`] when the index names packs and not one is there; failures of the place; what `guard` says. Everything that the index named before it names after any of them.
 ///
 /// # Examples
 /// ```
@@ -93,6 +93,7 @@ pub fn repair_index(
     let known = Known::read(repo, &mut report)?;
     // Listed behind the index: a pack is there before an index names it.
     let listed = list_packs(repo)?;
+    refuse_emptiness(repo, known.used.len(), &listed)?;
     let mut to_read: Vec<(PackId, u64)> = listed
         .iter()
         .filter(|(id, length)| options.read_all || known.doubts(**id, **length))

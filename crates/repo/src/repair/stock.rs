@@ -29,11 +29,27 @@ pub(super) fn list_packs(repo: &Repository) -> Result<HashMap<PackId, u64>> {
     Ok(listed.into_iter().map(|(id, length)| (PackId(id), length)).collect())
 }
 
+/// Refuses when the index names packs and not one is there: then their folder is not in place, and nothing is lost.
+pub(super) fn refuse_emptiness(
+    repo: &Repository,
+    named: usize,
+    listed: &HashMap<PackId, u64>,
+) -> Result<()> {
+    if named == 0 || !listed.is_empty() {
+        return Ok(());
+    }
+    let location = repo.backend().location();
+    let detail = format!(
+        "the index names {named} packs and none is in {location}: see whether its folder `data` is in place"
+    );
+    Err(RepoError::Refused { detail })
+}
+
 impl Stock {
     /// Reads the index, then lists packs: a pack is there before an index names it.
     ///
     /// # Errors
-    /// Also for an index file that cannot be read: what it names would count as missing.
+    /// Also for an index file that cannot be read: what it names would count as missing. [`RepoError::Refused`] when no pack is there at all.
     pub(crate) fn read(repo: &Repository) -> Result<Self> {
         let mut files = Vec::new();
         for (id, _) in repo.backend().list(FileKind::Index)? {
@@ -53,6 +69,7 @@ impl Stock {
             }
             builder.add(&file, true);
         }
+        refuse_emptiness(repo, used.len(), &listed)?;
         waiting.retain(|pack| !used.contains(pack));
         let unknown = listed.into_iter();
         let mut unknown: Vec<_> =
