@@ -1,6 +1,6 @@
 //! Rewriting: snapshots without what patterns leave out, or with another host or time.
 //!
-//! The language of patterns is that of backups (`exclude`); they are matched on the absolute path of each entry. A folder that is left out is not
+//! The language of patterns is that of backups (`exclude`); they are matched on the path of each entry in the snapshot, with a slash in front. A folder that is left out is not
 //! read. Trees in which nothing changes keep their ids, whatever they look like. A tree that changes must be one that comes out byte for byte as it was
 //! when it is written without a change: otherwise something that another program put there might be lost, and the run refuses.
 

@@ -23,7 +23,7 @@ pub struct Args {
     snapshots: Vec<String>,
     #[command(flatten)]
     place: Place,
-    /// Leave out what fits this pattern, as `backup` does; may be repeated
+    /// Leave out what fits this pattern, as `backup` does, by the path that `ls` shows; may be repeated
     #[arg(short, long, value_name = "PATTERN")]
     exclude: Vec<String>,
     /// As --exclude, whatever the case of letters
