@@ -198,7 +198,7 @@ impl Rules for LeaveOut<'_> {
             return Ok(());
         }
         let detail = format!(
-            "tree {id} (/{}) would not come out as it was: another program wrote it in a form of its own; with all trees in restic's form it can be written",
+            "tree {id} (/{}) would not come out as it was: another program wrote it in a form of its own (`--all-trees` writes it in restic's)",
             String::from_utf8_lossy(path)
         );
         Err(RepoError::Refused { detail })
