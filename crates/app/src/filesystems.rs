@@ -45,14 +45,16 @@ impl App {
     }
 
     pub(crate) fn refuse_taken(&self, name: &VolumeName) -> AppResult<()> {
-        if self.store()?.volume(name.as_str()).is_none() {
-            return Ok(());
-        }
+        let Some(taken) = self.store()?.volume(name.as_str()) else { return Ok(()) };
+        let (kind, list) = match taken.meta.kind {
+            VolumeKind::Filesystem => ("filesystem", "fs"),
+            VolumeKind::Disk => ("disk", "disk"),
+        };
         Err(AppError::new(
             ErrorKind::Exists,
-            format!("volume {name}"),
+            format!("{kind} {name}"),
             "exists already",
-            "Choose another name; `tintype fs list` and `tintype disk list` show those in use.",
+            format!("Choose another name; `tintype {list} list` shows those in use."),
         ))
     }
 

@@ -188,7 +188,13 @@ fn qemu_io() {
 fn fio_verifies_what_it_wrote() {
     let served = Served::new(MemoryDisk::new(32 * MIB));
     let uri = format!("--uri={}", served.uri());
-    let common = ["--name=v", "--ioengine=nbd", "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0"];
+    let common = [
+        "--name=v",
+        "--ioengine=nbd",
+        "--verify=crc32c",
+        "--verify_fatal=1",
+        "--verify_state_save=0",
+    ];
     for load in [
         &["--rw=randwrite", "--bs=4k", "--iodepth=32"][..],
         &["--rw=randrw", "--bsrange=512-128k", "--bs_unaligned=1", "--iodepth=16"],
