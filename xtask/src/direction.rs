@@ -18,8 +18,11 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("fuse", &["model", "fs"]),
     ("server", &["model", "fs", "app", "fuse"]),
     ("cli", &["model", "repo", "app", "server"]),
-    ("testkit", &["model", "kv", "segments", "history", "store", "fs", "app", "fuse"]),
-    ("bench", &["model", "kv", "segments", "history", "store", "fs", "app", "fuse", "testkit"]),
+    ("testkit", &["model", "repo", "kv", "segments", "history", "store", "fs", "app", "fuse"]),
+    (
+        "bench",
+        &["model", "repo", "kv", "segments", "history", "store", "fs", "app", "fuse", "testkit"],
+    ),
     ("bench-peers", &["model", "testkit"]),
     ("xtask", &[]),
 ];

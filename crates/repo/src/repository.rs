@@ -286,7 +286,7 @@ impl Repository {
 }
 
 /// Unpacks a blob whose plain length is known. Grows with what really comes, so a wrong length costs no memory.
-fn unpack_blob(frame: &[u8], len: u32) -> std::io::Result<Vec<u8>> {
+pub(crate) fn unpack_blob(frame: &[u8], len: u32) -> std::io::Result<Vec<u8>> {
     use std::io::{Error, ErrorKind, Read};
     // Few frames shrink to less than this; a length beyond it is not believed before the bytes are there.
     let believed = (len as usize).min(frame.len().saturating_mul(256).max(1 << 16));
