@@ -34,6 +34,7 @@ mod repository;
 mod restore;
 mod retention;
 mod snapshot;
+mod threads;
 mod tree;
 mod writer;
 
