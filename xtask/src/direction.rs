@@ -20,8 +20,11 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("nbd", &[]),
     ("server", &["model", "fs", "disk", "app", "fuse", "nbd"]),
     ("cli", &["model", "repo", "app", "server"]),
-    ("testkit", &["model", "kv", "segments", "history", "store", "fs", "app", "fuse"]),
-    ("bench", &["model", "kv", "segments", "history", "store", "fs", "app", "fuse", "testkit"]),
+    ("testkit", &["model", "repo", "kv", "segments", "history", "store", "fs", "app", "fuse"]),
+    (
+        "bench",
+        &["model", "repo", "kv", "segments", "history", "store", "fs", "app", "fuse", "testkit"],
+    ),
     ("bench-peers", &["model", "testkit"]),
     ("xtask", &[]),
 ];

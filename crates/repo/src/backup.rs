@@ -34,6 +34,7 @@ use crate::local::{LocalReader, ReadOptions};
 use crate::moment::Moment;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotFile, SnapshotSummary};
+use crate::threads::threads;
 use crate::writer::{BlobOptions, BlobWriter, Scratch, Written};
 
 use files::read_files;
@@ -181,13 +182,6 @@ fn first_failure(readers: Vec<std::thread::Result<Result<()>>>, walked: Result<(
     match failures.pop() {
         Some(failure) => failure,
         None => stopped.into_iter().find(Result::is_err).unwrap_or(Ok(())),
-    }
-}
-
-fn threads(wanted: usize) -> usize {
-    match wanted {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        some => some,
     }
 }
 

@@ -17,6 +17,8 @@ mod crypto;
 mod error;
 mod exclude;
 mod forget;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod hostile;
 mod id;
 mod index;
 mod json;
@@ -39,6 +41,7 @@ mod retention;
 mod rewrite;
 mod rewriter;
 mod snapshot;
+mod threads;
 mod tree;
 mod writer;
 

@@ -145,7 +145,7 @@ impl PackBuilder {
     }
 }
 
-fn put_entry(header: &mut Vec<u8>, blob: &PackedBlob) {
+pub(crate) fn put_entry(header: &mut Vec<u8>, blob: &PackedBlob) {
     let kind = match (blob.kind, blob.plain) {
         (BlobKind::Data, None) => 0,
         (BlobKind::Tree, None) => 1,
@@ -175,17 +175,23 @@ pub fn read_header(
     size: u64,
 ) -> Result<Vec<PackedBlob>, PackError> {
     key.open(&mut sealed)?;
-    let (mut rest, mut offset, mut blobs) = (sealed.as_slice(), 0u64, Vec::new());
+    let blobs = entries(&sealed)?;
+    let described = pack_length(&blobs);
+    if described != size {
+        return Err(PackError::Size { described, there: size });
+    }
+    Ok(blobs)
+}
+
+/// The blobs that an opened header lists.
+pub(crate) fn entries(header: &[u8]) -> Result<Vec<PackedBlob>, PackError> {
+    let (mut rest, mut offset, mut blobs) = (header, 0u64, Vec::new());
     while !rest.is_empty() {
-        let at = sealed.len() - rest.len();
+        let at = header.len() - rest.len();
         let (blob, after) = entry(rest, offset).ok_or(PackError::Entry(at))?;
         offset += u64::from(blob.length);
         blobs.push(blob);
         rest = after;
-    }
-    let described = pack_length(&blobs);
-    if described != size {
-        return Err(PackError::Size { described, there: size });
     }
     Ok(blobs)
 }
