@@ -42,6 +42,7 @@ impl Tree {
         mut f: impl FnMut(&mut Edit<'_>, &Olds) -> Result<Step<T>>,
     ) -> Result<T> {
         self.check()?;
+        self.store.admit(false)?;
         let mut olds = Olds::default();
         for _ in 0..TRIES {
             let (wanted, reader) = {
@@ -58,6 +59,8 @@ impl Tree {
                     Step::Read(wanted) => (wanted, reader),
                 }
             };
+            // What has to be read goes into new blocks.
+            self.store.admit(true)?;
             for piece in wanted {
                 let mut block = vec![0; BLOCK].into_boxed_slice();
                 match reader.read(piece.extent, piece.first, 1, &mut block) {

@@ -8,7 +8,7 @@ use super::side::Found;
 use crate::blocks::{self, SPAN};
 use crate::error::Result;
 use crate::read::{BYTES, SPAN_BLOCKS};
-use tintype_store::{BLOCK, BlockReader, Key, Piece, StoreError};
+use tintype_store::{BLOCK, BlockReader, Key, Piece};
 
 impl Diff {
     /// The ranges that differ (at most the first one unless ranges are wanted); `None` when the
@@ -103,12 +103,7 @@ fn same_bytes(
     let mut blocks = ([0; BLOCK], [0; BLOCK]);
     for (reader, place, block) in [(old, x, &mut blocks.0), (new, y, &mut blocks.1)] {
         let Some((extent, index)) = place else { continue };
-        match reader.read(extent, index, 1, block) {
-            Ok(()) => {}
-            // Only a live moment can lose it: it was overwritten just now.
-            Err(StoreError::Moved(_)) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
+        reader.read(extent, index, 1, block)?;
     }
     Ok(blocks.0.get(..len) == blocks.1.get(..len))
 }
