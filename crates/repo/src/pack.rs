@@ -190,6 +190,15 @@ pub fn read_header(
     Ok(blobs)
 }
 
+/// The blobs of a pack of which all bytes are there.
+pub fn read_whole(key: &MasterKey, pack: &[u8]) -> Result<Vec<PackedBlob>, PackError> {
+    let size = pack.len() as u64;
+    let (rest, tail) = pack.split_last_chunk::<TAIL>().ok_or(PackError::Length(0))?;
+    let length = header_length(*tail, size)?;
+    let header = rest.get(rest.len().saturating_sub(length)..).unwrap_or_default();
+    read_header(key, header.to_vec(), size)
+}
+
 /// One entry and what follows it.
 fn entry(bytes: &[u8], offset: u64) -> Option<(PackedBlob, &[u8])> {
     let (&number, rest) = bytes.split_first()?;

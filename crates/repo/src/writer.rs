@@ -243,6 +243,20 @@ impl BlobWriter {
         Ok(written)
     }
 
+    /// Finishes behind work that may have failed: when the writer was the reason, it says why.
+    ///
+    /// # Errors
+    /// That of the work, or the first failure of the writer.
+    pub(crate) fn finish_after<T>(self, work: Result<T>) -> Result<(T, Written)> {
+        match work {
+            Err(error) if !matches!(error, RepoError::Stopped) => Err(error),
+            work => {
+                let written = self.finish()?;
+                Ok((work?, written))
+            }
+        }
+    }
+
     /// Closes the channel and waits for the thread.
     fn join(&mut self) -> Result<()> {
         self.packs = bounded(0).0;

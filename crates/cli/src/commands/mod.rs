@@ -10,9 +10,13 @@ mod fs;
 mod fsck;
 mod ls;
 mod man;
+mod merge;
 mod prune;
+mod recover;
+mod repair;
 mod repo;
 mod restore;
+mod rewrite;
 mod scrub;
 mod snapshot;
 mod status;
@@ -76,6 +80,15 @@ enum Command {
     Forget(Box<forget::Args>),
     /// Free what no snapshot of a repository needs
     Prune(prune::Args),
+    /// Mend what is damaged in a repository, and keep the rest
+    #[command(subcommand)]
+    Repair(repair::Command),
+    /// Make a snapshot of all that no snapshot of a repository leads to any more
+    Recover(recover::Args),
+    /// Make one snapshot of a repository out of several
+    Merge(merge::Args),
+    /// Take files out of snapshots of a repository, or change their host or time
+    Rewrite(rewrite::Args),
     /// List what is in a snapshot of a repository
     Ls(ls::LsArgs),
     /// Print a file of a snapshot of a repository
@@ -109,6 +122,10 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Check(args) => check::run(global, &args),
         Command::Forget(args) => forget::run(global, &args).map(done),
         Command::Prune(args) => prune::run(global, &args).map(done),
+        Command::Repair(command) => repair::run(global, &command).map(done),
+        Command::Recover(args) => recover::run(global, &args).map(done),
+        Command::Merge(args) => merge::run(global, &args).map(done),
+        Command::Rewrite(args) => rewrite::run(global, &args).map(done),
         Command::Ls(args) => ls::list(global, &args).map(done),
         Command::Dump(args) => ls::dump(&args).map(done),
         Command::Find(args) => ls::find(global, &args).map(done),
@@ -152,6 +169,11 @@ mod tests {
             "snapshot diff home@a home --ranges",
             "snapshot space home@a home@b --json",
             "fsck --repair --store d",
+            "repair index --read-all --dry-run",
+            "repair packs 12ab 34 --copies d",
+            "repair snapshots latest --forget",
+            "merge 12 34 latest~1 --delete --label l --tag a,b --description d --host h --time 2026-01-01",
+            "rewrite 12 -e a --iexclude b --exclude-file f --forget --new-host h --new-time 2026-01-01 --all-trees",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
