@@ -24,14 +24,15 @@ pub struct ByteRange {
 }
 
 /// The ranges of the disk at `b` whose content is another than at `a`, ascending, in whole blocks of 4 KiB (the last one cut at the
-/// disk's end). With [`Equal::Place`] also blocks that were written with the bytes that they had; nothing is read then.
+/// disk's end). What is live is compared as it is at one instant during the call. With [`Equal::Place`] also blocks that were written with the bytes that they had; nothing is read then.
 ///
 /// # Errors
 /// A moment does not exist or is no disk, the two share no history, data is damaged, or the store failed.
 pub fn changes(store: &Store, a: MomentRef, b: MomentRef, equal: Equal) -> Result<Vec<ByteRange>> {
-    let touched = store.touched(a, b)?;
-    let (a, b) = (DiskView::open(store, a)?, DiskView::open(store, b)?);
-    compare(&touched, &a, &b, equal)
+    let fixed = store.fix(a, b)?;
+    let touched = fixed.touched()?;
+    let [old, new] = fixed.views();
+    compare(&touched, &DiskView::of(old)?, &DiskView::of(new)?, equal)
 }
 
 fn compare(touched: &[Key], a: &DiskView, b: &DiskView, equal: Equal) -> Result<Vec<ByteRange>> {

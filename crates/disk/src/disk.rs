@@ -178,6 +178,7 @@ impl Disk {
         mut f: impl FnMut(&mut State, &Olds) -> Result<Step<T>>,
     ) -> Result<T> {
         self.check()?;
+        self.store.admit(false)?;
         let mut olds = Olds::default();
         for _ in 0..TRIES {
             let (wanted, reader) = {
@@ -194,6 +195,8 @@ impl Disk {
                     Step::Read(wanted) => (wanted, state.line.blocks()),
                 }
             };
+            // What has to be read goes into new blocks.
+            self.store.admit(true)?;
             olds.read(&reader, &wanted)?;
         }
         Err(StoreError::Moved(0).into())

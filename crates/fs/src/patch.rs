@@ -20,6 +20,7 @@ impl Tree {
         mut f: impl FnMut(&mut Edit<'_>, &Olds) -> Result<Step<T>>,
     ) -> Result<T> {
         self.check()?;
+        self.store.admit(false)?;
         let mut olds = Olds::default();
         for _ in 0..TRIES {
             let (wanted, reader) = {
@@ -36,6 +37,8 @@ impl Tree {
                     Step::Read(wanted) => (wanted, reader),
                 }
             };
+            // What has to be read goes into new blocks.
+            self.store.admit(true)?;
             olds.read(&reader, &wanted)?;
         }
         Err(StoreError::Moved(0).into())

@@ -103,6 +103,7 @@ impl Tree {
     /// Runs one operation that changes the tree: all or nothing.
     pub(crate) fn edit<T>(&self, f: impl FnOnce(&mut Edit<'_>) -> Result<T>) -> Result<T> {
         self.check()?;
+        self.store.admit(false)?;
         let result = {
             let mut state = self.state.lock();
             let mut edit = Edit::new(&mut state);

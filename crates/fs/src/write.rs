@@ -58,6 +58,7 @@ impl Tree {
         flags: WriteFlags,
     ) -> Result<usize> {
         self.limits.refresh(&self.store);
+        self.store.admit(true)?;
         self.edit_blocks(|edit, olds| edit.write(self, olds, ino, offset, data, flags))
     }
 }

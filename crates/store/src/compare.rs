@@ -5,7 +5,7 @@
 
 use crate::blockmap::{self, SPAN};
 use crate::content::BYTES;
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use crate::shared::BlockReader;
 use crate::{BLOCK, Piece, SPAN_BLOCKS};
 use std::ops::ControlFlow;
@@ -29,6 +29,8 @@ pub enum Equal {
 }
 
 /// Visits the first byte of each block of span `span` below byte `end` that differs.
+///
+/// Both moments have to stay while this runs (see `Store::fix`), or blocks may go meanwhile.
 ///
 /// # Errors
 /// The data is damaged, or the disk failed.
@@ -70,12 +72,7 @@ fn same_bytes(old: Found<'_>, new: Found<'_>, len: usize) -> Result<bool> {
     let mut blocks = ([0; BLOCK], [0; BLOCK]);
     for ((side, place), block) in [(old, &mut blocks.0), (new, &mut blocks.1)] {
         let Some((extent, index)) = place else { continue };
-        match side.reader.read(extent, index, 1, block) {
-            Ok(()) => {}
-            // Only a live moment can lose it: it was overwritten just now.
-            Err(StoreError::Moved(_)) => return Ok(false),
-            Err(error) => return Err(error),
-        }
+        side.reader.read(extent, index, 1, block)?;
     }
     Ok(blocks.0.get(..len) == blocks.1.get(..len))
 }
