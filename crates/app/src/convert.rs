@@ -32,6 +32,7 @@ fn store_kind(error: &StoreError) -> (ErrorKind, &'static str) {
         StoreError::Segments(error) => segments_kind(error),
         StoreError::History(_) | StoreError::Damaged { .. } => (ErrorKind::Damaged, FSCK),
         StoreError::Moved(_) => (ErrorKind::Busy, "Try again."),
+        StoreError::TooMuchWaits { .. } => (ErrorKind::NoSpace, ROOM),
         StoreError::Poisoned { .. } => (ErrorKind::Unavailable, DISK),
         StoreError::Shutdown => {
             (ErrorKind::Unavailable, "Mount the filesystem again: `tintype fs mount`.")
