@@ -226,6 +226,6 @@ fn nothing_is_found_that_is_not_there() {
     assert_eq!(f.app.snapshot_show(&missing).unwrap_err().object, "snapshot home@x");
     assert_eq!(f.app.space(&[missing]).unwrap_err().kind, ErrorKind::NotFound);
     let (live, gone) = ("home".parse().unwrap(), "gone".parse().unwrap());
-    assert_eq!(f.app.diff(&live, &gone, false).unwrap_err().object, "filesystem gone");
+    assert_eq!(f.app.diff(&live, &gone, false).unwrap_err().object, "volume gone");
     assert!(f.app.diff(&live, &live, true).unwrap().entries.is_empty());
 }

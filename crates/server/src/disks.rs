@@ -171,7 +171,7 @@ impl Device for Served {
     ) -> Result<Vec<Extent>, DeviceError> {
         match of {
             Context::ChangedSince(snapshot) => {
-                Ok(runs(&*self.written_since(snapshot)?, &range, max))
+                Ok(runs(&self.written_since(snapshot)?, &range, max))
             }
             Context::Allocation | Context::Depth => {
                 let length = range.end.saturating_sub(range.start);
