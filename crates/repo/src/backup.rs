@@ -8,11 +8,13 @@
 
 mod assemble;
 mod files;
+mod gitignore;
 mod parent;
 mod roots;
 mod state;
 mod stream;
 mod walk;
+mod worktree;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,10 +34,10 @@ use crate::id::BlobId;
 use crate::index::Index;
 use crate::local::{LocalReader, ReadOptions};
 use crate::moment::Moment;
-use crate::reach::threads;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotFile, SnapshotSummary};
-use crate::writer::{BlobOptions, BlobWriter, Scratch, Written};
+use crate::threads::threads;
+use crate::writer::{BlobOptions, BlobWriter, Scratch};
 
 use files::read_files;
 use state::Run;
@@ -75,6 +77,8 @@ pub struct BackupOptions {
     pub if_present: Vec<Marker>,
     /// Folders that are tagged as caches are left out.
     pub caches: bool,
+    /// What git's rules leave alone is left out of working trees; `.git` itself is saved.
+    pub gitignore: bool,
     /// Files with more bytes are left out.
     pub larger_than: Option<u64>,
     /// Stays on the filesystems of the paths.
@@ -121,12 +125,7 @@ fn finished(
 ) -> Result<Saved> {
     let (start, clock) = (Timestamp::now(), Instant::now());
     let root = save(&writer);
-    // The writer knows the first failure; a thread that met its consequences knows less.
-    let written = match &root {
-        Err(RepoError::Stopped) | Ok(_) => writer.finish()?,
-        Err(_) => Written::default(),
-    };
-    let tree = root?;
+    let (tree, written) = writer.finish_after(root)?;
     let mut summary = progress.summary(&written);
     let zone = TimeZone::system();
     summary.backup_start = Some(Moment::in_zone(start, &zone));

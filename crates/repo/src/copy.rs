@@ -13,9 +13,10 @@ use crate::error::{RepoError, Result};
 use crate::id::{BlobId, PackId, SnapshotId};
 use crate::index::{Found, Index};
 use crate::pack::BlobKind;
-use crate::reach::{Marks, Seen, reach, threads};
+use crate::reach::{Marks, Seen, reach};
 use crate::repository::Repository;
 use crate::snapshot::SnapshotFile;
+use crate::threads::threads;
 use crate::watch::Stop;
 use crate::writer::{BlobOptions, BlobWriter, Scratch, Written};
 
@@ -103,14 +104,7 @@ pub fn copy_snapshots(
     let todo = needed(from, &source, &writer, &new, options.threads)?;
     progress.planned(&todo);
     let done = copy_blobs(from, &source, &writer, &todo, threads(options.threads), progress);
-    copied.written = match done {
-        // The writer knows why.
-        Ok(()) | Err(RepoError::Stopped) => {
-            let written = writer.finish()?;
-            done.map(|()| written)?
-        }
-        Err(error) => return Err(error),
-    };
+    copied.written = writer.finish_after(done)?.1;
     guard()?;
     for snapshot in new {
         let mut copy = snapshot.clone();

@@ -18,6 +18,8 @@ mod diff;
 mod error;
 mod exclude;
 mod forget;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod hostile;
 mod id;
 mod index;
 mod json;
@@ -25,14 +27,22 @@ mod keyfile;
 mod local;
 mod lock;
 mod lookup;
+mod merge;
 mod moment;
 mod pack;
+mod parallel;
+mod progress;
 mod prune;
 mod reach;
+mod recover;
+mod repair;
 mod repository;
 mod restore;
 mod retention;
+mod rewrite;
+mod rewriter;
 mod snapshot;
+mod threads;
 mod tree;
 mod watch;
 mod writer;
@@ -47,8 +57,8 @@ pub use backup::{
     backup_stream,
 };
 pub use check::{
-    CheckOptions, CheckProgress, FINDINGS_MAX, Finding, NotASubset, ReadData, Report, Severity,
-    check,
+    CheckOptions, CheckProgress, FINDINGS_MAX, Finding, Mend, NotASubset, ReadData, Report,
+    Severity, check,
 };
 pub use chunker::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunks, Cutter, NotAPolynomial, Polynomial};
 pub use compress::Level;
@@ -70,11 +80,19 @@ pub use local::{
 };
 pub use lock::{Lock, LockFile, LockMode, LockWait, read_locks, remove_locks};
 pub use lookup::{Place, look_up, read_tree, walk};
+pub use merge::{MergeOptions, Merged, merge_snapshots};
 pub use moment::{Moment, NotAMoment};
 pub use pack::{BlobKind, PackedBlob};
+pub use progress::MendProgress;
 pub use prune::{
     Amount, Decision, Limit, NotALimit, PruneDone, PruneOptions, PrunePlan, PruneStats, plan_prune,
     prune,
+};
+pub use recover::{Recovered, recover};
+pub use repair::{
+    IndexRepair, IndexRepairOptions, Loss, LossKind, PackOutcome, PackRepair, PackRepairOptions,
+    SnapshotRepair, SnapshotRepairOptions, Unreadable, readable_snapshots, repair_index,
+    repair_packs, repair_snapshots,
 };
 pub use repository::{Actor, Repository};
 pub use restore::{
@@ -85,6 +103,7 @@ pub use retention::{
     GroupBy, GroupKey, Judged, KeepCount, KeepOptions, KeepSpan, NotACount, NotAGrouping, NotASpan,
     Period, Reason, group_snapshots, judge,
 };
+pub use rewrite::{RewriteOptions, RewriteReport, rewrite_snapshots};
 pub use snapshot::{
     DeleteOption, SnapshotFile, SnapshotModification, SnapshotRequest, SnapshotSummary,
     find_snapshot, modify_snapshot,

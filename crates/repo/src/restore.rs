@@ -22,6 +22,7 @@ mod walk;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+pub(crate) use links::Inode;
 pub use state::{DamagedDir, IncompleteFile, MissingPart, RestoreProgress, RestoreReport};
 
 use crate::error::{RepoError, Result};

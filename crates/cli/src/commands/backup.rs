@@ -278,7 +278,7 @@ fn marker(text: &str) -> Marker {
     Marker { name: name.into(), header: header.as_bytes().to_vec() }
 }
 
-fn text_of(file: &PathBuf) -> CliResult<String> {
+pub(super) fn text_of(file: &PathBuf) -> CliResult<String> {
     let read = if file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())
     } else {

@@ -167,6 +167,11 @@ fn tell(global: &Global, args: &Args, report: &RestoreReport) -> CliResult<()> {
             dir.detail
         ))?;
     }
+    if !(report.incomplete.is_empty() && report.damaged_dirs.is_empty()) {
+        output::line(
+            "`tintype check --read-data` shows all that is damaged, and which `tintype repair` mends it",
+        )?;
+    }
     if args.quiet {
         return Ok(());
     }
