@@ -20,7 +20,7 @@ use crate::options::Global;
 use crate::output;
 
 pub use failure::INCOMPLETE;
-pub use place::{Place, actor};
+pub use place::{FromPlace, Place, actor};
 
 /// What can be done with a repository as a whole.
 #[derive(Subcommand, Debug)]
