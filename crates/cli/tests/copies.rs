@@ -141,3 +141,23 @@ fn an_update_keeps_the_first_id() {
     assert!(fixture.fails("snapshot update latest --repo repo --name n", 2).contains("--name"));
     fixture.restic_check("");
 }
+
+#[test]
+fn filters_choose_what_latest_means() {
+    let fixture = Fixture::new();
+    let source = fixture.path("source").display().to_string();
+    let lists = |options: &str| fixture.ok(&format!("ls latest {options}")).contains("source/b");
+    assert!(lists("") && lists("--host two") && lists("--tag y"));
+    assert!(!lists("--host one") && !lists("--tag x") && !lists("--host one --host three"));
+    let shown = |line: &str| fixture.json(line)["hostname"].clone();
+    assert_eq!(shown("snapshot show latest --repo repo --tag x"), "one");
+    assert_eq!(shown(&format!("snapshot show latest --repo repo --path {source}")), "two");
+    assert!(fixture.fails("ls latest --host nobody", 1).contains("latest"));
+    assert!(fixture.fails("ls latest~1 --host one", 1).contains("latest~1"));
+    assert_eq!(fixture.ok("dump latest:/source/b --host two"), "second");
+    assert!(
+        fixture.ok("find b --host one").is_empty() && !fixture.ok("find b --host two").is_empty()
+    );
+    fixture.ok("restore latest --tag x --target back");
+    assert_eq!(walk(&fixture.path("back")).len(), 1);
+}

@@ -1,11 +1,11 @@
 //! `tintype copy --from-repo R1 --repo R2 [SNAP...]`: snapshots of one repository in another one.
 
 use serde_json::json;
-use tintype_model::{ByteSize, Tags};
+use tintype_model::ByteSize;
 use tintype_repo::{BlobOptions, LockMode, SnapshotFile, copy_snapshots, same_cuts};
 
 use super::repo::mending::named;
-use super::repo::{FromPlace, Place};
+use super::repo::{Choice, FromPlace, Place};
 use crate::error::CliResult;
 use crate::options::Global;
 use crate::output;
@@ -20,30 +20,11 @@ pub struct Args {
     place: Place,
     #[command(flatten)]
     from: FromPlace,
-    /// Only those of this machine
-    #[arg(long)]
-    host: Vec<String>,
-    /// Only those with all of these tags, as `a,b`; may be repeated: any one of the lists
-    #[arg(long = "tag", value_name = "A,B")]
-    tags: Vec<Tags>,
-    /// Only those with this label
-    #[arg(long)]
-    label: Option<String>,
-    /// Only those of this path
-    #[arg(long)]
-    path: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// Only show what would be copied
     #[arg(short = 'n', long)]
     dry_run: bool,
-}
-
-impl Args {
-    fn fits(&self, snapshot: &SnapshotFile) -> bool {
-        (self.host.is_empty() || self.host.contains(&snapshot.hostname))
-            && (self.tags.is_empty() || self.tags.iter().any(|tags| snapshot.has_tags(tags)))
-            && self.label.as_ref().is_none_or(|label| snapshot.label == *label)
-            && self.path.iter().all(|path| snapshot.paths.contains(path))
-    }
 }
 
 /// Copies what is not there yet.
@@ -54,7 +35,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     if !args.snapshots.is_empty() {
         chosen = named(&chosen, &args.snapshots)?;
     }
-    chosen.retain(|snapshot| args.fits(snapshot));
+    chosen.retain(|snapshot| args.choice.fits(snapshot));
     if !same_cuts(&from, &to) {
         eprintln!(
             "note: the two repositories cut files at different places, so copies share nothing with backups made there; \

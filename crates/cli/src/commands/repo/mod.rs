@@ -1,6 +1,7 @@
 //! `tintype repo ...`: making a repository and looking after it.
 
 mod cat;
+mod choice;
 mod failure;
 mod init;
 mod key;
@@ -19,6 +20,7 @@ use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output;
 
+pub use choice::Choice;
 pub use failure::INCOMPLETE;
 pub use place::{FromPlace, Place, actor};
 

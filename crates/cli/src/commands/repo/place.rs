@@ -13,6 +13,7 @@ use tintype_repo::{
     SnapshotFile, SnapshotRequest, find_snapshot, open_location,
 };
 
+use super::Choice;
 use crate::error::{CliError, CliResult};
 use crate::paths;
 
@@ -155,11 +156,16 @@ impl Place {
         Ok((repo, lock))
     }
 
-    /// The snapshot that was asked for, as `ID`, `latest` or `latest~N`.
-    pub fn snapshot(&self, repo: &Repository, request: &str) -> CliResult<SnapshotFile> {
+    /// The snapshot that was asked for, as `ID`, `latest` or `latest~N` among those of `choice`.
+    pub fn snapshot(
+        &self,
+        repo: &Repository,
+        request: &str,
+        choice: &Choice,
+    ) -> CliResult<SnapshotFile> {
         let request: SnapshotRequest =
             request.parse().map_err(|e| CliError::usage(format!("{e}"), ""))?;
-        Ok(find_snapshot(&repo.snapshots()?, &request, |_| true)?)
+        Ok(find_snapshot(&repo.snapshots()?, &request, |snapshot| choice.fits(snapshot))?)
     }
 
     /// The password; `new`: for a repository or key to be made, typed twice.

@@ -8,8 +8,8 @@ use tintype_repo::{
     remove_snapshots, split_protected,
 };
 
-use crate::commands::repo::Place;
 use crate::commands::repo::mending::named;
+use crate::commands::repo::{Choice, Place};
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output::Align::{Left, Right};
@@ -77,9 +77,9 @@ pub fn list(global: &Global, place: &Place, filter: &Filter<'_>) -> CliResult<()
 }
 
 /// Shows one snapshot.
-pub fn show(global: &Global, place: &Place, name: &str) -> CliResult<()> {
+pub fn show(global: &Global, place: &Place, choice: &Choice, name: &str) -> CliResult<()> {
     let repo = place.open()?;
-    let snapshot = place.snapshot(&repo, name)?;
+    let snapshot = place.snapshot(&repo, name, choice)?;
     if global.json {
         return output::json(&in_json(&snapshot));
     }
@@ -124,7 +124,7 @@ pub fn update(
     change: &SnapshotModification,
 ) -> CliResult<()> {
     let (repo, lock) = place.open_locked(LockMode::Exclusive)?;
-    let mut snapshot = place.snapshot(&repo, name)?;
+    let mut snapshot = place.snapshot(&repo, name, &Choice::default())?;
     let old = snapshot.id;
     lock.check()?;
     let new = modify_snapshot(&repo, &mut snapshot, change)?;
