@@ -1,21 +1,27 @@
 //! `tintype backup PATH...`: local files into a repository.
 
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::{Timestamp, tz::TimeZone};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 use tintype_model::{ByteSize, Tags};
 use tintype_repo::{
-    BackupOptions, BackupProgress, BlobOptions, DeleteOption, Excludes, Index, Level, LockMode,
-    Marker, Moment, RepoError, Repository, Saved, SnapshotFile, SnapshotRequest, StreamFile,
-    absolute_paths, backup, backup_stream, find_snapshot,
+    BackupOptions, BackupProgress, BlobOptions, DeleteOption, Excludes, Index, Level, Lock,
+    LockMode, Marker, Moment, RepoError, Repository, Saved, SnapshotFile, SnapshotRequest, Stop,
+    StreamFile, absolute_paths, backup, backup_stream, find_snapshot,
 };
 
 use super::repo::progress::{Shown, Style, Watched};
-use super::repo::{INCOMPLETE, Place, actor};
+use super::repo::{INCOMPLETE, Place, actor, interrupt};
 use crate::error::{CliError, CliResult};
 use crate::options::{DeleteOptions, Global, time};
 use crate::output;
@@ -24,18 +30,24 @@ use crate::output;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Files and folders to save
-    #[arg(required_unless_present_any = ["files_from", "stdin", "stdin_command"])]
+    #[arg(required_unless_present_any = ["files_from", "files_from_verbatim", "files_from_raw", "stdin", "stdin_command"])]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     place: Place,
-    /// Read paths to save from a file, one in a line (`-`: standard input)
+    /// Read paths to save from a file, one in a line, without space around them, empty lines and lines that begin with `#` (`-`: standard input)
     #[arg(long, value_name = "FILE")]
     files_from: Vec<PathBuf>,
+    /// The same, with every line as it stands
+    #[arg(long, value_name = "FILE")]
+    files_from_verbatim: Vec<PathBuf>,
+    /// The same, with a zero byte behind each path, as `find -print0` writes
+    #[arg(long, value_name = "FILE")]
+    files_from_raw: Vec<PathBuf>,
     /// Save standard input as one file
-    #[arg(long, conflicts_with_all = ["files_from", "paths"])]
+    #[arg(long, conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw", "paths"])]
     stdin: bool,
     /// Run the command behind `--` and save what it prints; no snapshot when it fails
-    #[arg(long, conflicts_with_all = ["files_from", "stdin"])]
+    #[arg(long, conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw", "stdin"])]
     stdin_command: bool,
     /// The file's name for --stdin and --stdin-command
     #[arg(long, value_name = "NAME", default_value = "stdin")]
@@ -84,6 +96,9 @@ pub struct Args {
     /// Leave out folders that are tagged as caches (CACHEDIR.TAG)
     #[arg(long)]
     exclude_caches: bool,
+    /// Leave out of working trees what git ignores: .gitignore in every folder, .git/info/exclude; .git itself is saved
+    #[arg(long)]
+    gitignore: bool,
     /// Leave out files that are larger
     #[arg(long, value_name = "SIZE")]
     exclude_larger_than: Option<ByteSize>,
@@ -102,6 +117,9 @@ pub struct Args {
     /// Write no snapshot when nothing has changed since the parent
     #[arg(long)]
     skip_if_unchanged: bool,
+    /// Read and count all, but write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
     /// Say nothing but failures
     #[arg(short, long)]
     quiet: bool,
@@ -116,11 +134,11 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
         false => absolute_paths(&options.folder, &options.paths),
     };
     snapshot.excludes = options.excludes.texts();
-    let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
+    let (repo, lock) = open(args)?;
     // Snapshots before the index: the index then knows all that they need.
     let parents = parents(&repo, args, &snapshot)?;
     let index = Arc::new(repo.index_in_use()?);
-    let progress = Arc::new(BackupProgress::default());
+    let progress = Arc::new(BackupProgress::new(interrupt::stop()));
     let clock = Instant::now();
     let shown =
         Shown::start(Style { json: global.json, quiet: args.quiet }, Watch(Arc::clone(&progress)));
@@ -139,12 +157,22 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     }
     let unchanged =
         args.skip_if_unchanged && parents.iter().any(|parent| parent.tree == saved.tree);
-    if !unchanged {
-        lock.check()?;
+    if let Some(lock) = lock.filter(|_| !unchanged) {
+        interrupt::guard(&lock)?;
         repo.save_snapshot(&mut snapshot)?;
     }
     tell(global, args, &snapshot, unchanged, &progress)?;
     Ok(if progress.failed() > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+}
+
+/// The repository; a dry run, which writes nothing, takes no lock either.
+fn open(args: &Args) -> CliResult<(Repository, Option<Lock>)> {
+    if args.dry_run {
+        interrupt::listen()?;
+        return Ok((args.place.open()?, None));
+    }
+    let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
+    Ok((repo, Some(lock)))
 }
 
 /// What is saved instead of files.
@@ -171,6 +199,27 @@ fn stream(args: &Args) -> CliResult<Option<Stream<'_>>> {
     Ok(Some(Stream { args, child: Some(child) }))
 }
 
+/// A stream whose reader does not wait for more once a stop was asked for.
+struct Stoppable<R> {
+    from: R,
+    stop: Stop,
+}
+
+impl<R: std::io::Read + AsFd> std::io::Read for Stoppable<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let pause = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        loop {
+            self.stop.check().map_err(std::io::Error::other)?;
+            let mut wait = [PollFd::new(&self.from, PollFlags::IN)];
+            match poll(&mut wait, Some(&pause)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return self.from.read(buf),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 impl Stream<'_> {
     fn save(
         mut self,
@@ -184,8 +233,8 @@ impl Stream<'_> {
         let file = StreamFile { name, uid: snapshot.uid, gid: snapshot.gid };
         let output = self.child.as_mut().and_then(|child| child.stdout.take());
         let from: Box<dyn std::io::Read> = match output {
-            Some(output) => Box::new(output),
-            None => Box::new(std::io::stdin().lock()),
+            Some(output) => Box::new(Stoppable { from: output, stop: interrupt::stop() }),
+            None => Box::new(Stoppable { from: std::io::stdin().lock(), stop: interrupt::stop() }),
         };
         backup_stream(repo, index, from, &file, options.blobs, progress, || self.ended())
     }
@@ -233,11 +282,7 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
         CliError::failure(format!("current folder: {e}"), "Change to a folder that exists.")
     })?;
     let mut paths = if args.stdin_command { vec![] } else { args.paths.clone() };
-    for file in &args.files_from {
-        paths.extend(
-            text_of(file)?.lines().filter(|line| !line.trim().is_empty()).map(PathBuf::from),
-        );
-    }
+    paths.extend(listed(args)?);
     if let Some(missing) = paths.iter().find(|path| path.symlink_metadata().is_err()) {
         return Err(CliError::usage(
             format!(
@@ -262,9 +307,14 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
         excludes,
         if_present: args.exclude_if_present.iter().map(|text| marker(text)).collect(),
         caches: args.exclude_caches,
+        gitignore: args.gitignore,
         larger_than: args.exclude_larger_than.map(|size| size.0),
         one_file_system: args.one_file_system,
-        blobs: BlobOptions { level: args.compression, verify: !args.no_extra_verify },
+        blobs: BlobOptions {
+            level: args.compression,
+            verify: !args.no_extra_verify,
+            dry_run: args.dry_run,
+        },
         ..BackupOptions::default()
     };
     options.ignore.ctime = args.ignore_ctime;
@@ -273,19 +323,46 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
     Ok(options)
 }
 
+/// The paths in the files that were named.
+fn listed(args: &Args) -> CliResult<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    let mut add = |files: &[PathBuf], end: u8, clean: bool| -> CliResult<()> {
+        for file in files {
+            let bytes = bytes_of(file)?;
+            let lines = bytes.split(|byte| *byte == end);
+            let lines = lines.map(|line| if clean { line.trim_ascii() } else { line });
+            let wanted = lines.filter(|line| !(line.is_empty() || clean && line.starts_with(b"#")));
+            paths.extend(wanted.map(|line| PathBuf::from(OsStr::from_bytes(line))));
+        }
+        Ok(())
+    };
+    add(&args.files_from, b'\n', true)?;
+    add(&args.files_from_verbatim, b'\n', false)?;
+    add(&args.files_from_raw, b'\0', false)?;
+    Ok(paths)
+}
+
 fn marker(text: &str) -> Marker {
     let (name, header) = text.split_once(':').unwrap_or((text, ""));
     Marker { name: name.into(), header: header.as_bytes().to_vec() }
 }
 
 pub(super) fn text_of(file: &PathBuf) -> CliResult<String> {
+    String::from_utf8(bytes_of(file)?).map_err(|e| {
+        CliError::failure(format!("{}: {e}", file.display()), "Name a text file in UTF-8.")
+    })
+}
+
+/// What a file holds; `-` is standard input.
+fn bytes_of(file: &PathBuf) -> CliResult<Vec<u8>> {
+    let mut input = Vec::new();
     let read = if file.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin())
+        std::io::stdin().read_to_end(&mut input).map(|_| input)
     } else {
-        std::fs::read_to_string(file)
+        std::fs::read(file)
     };
     read.map_err(|e| {
-        CliError::failure(format!("{}: {e}", file.display()), "Name a text file that you can read.")
+        CliError::failure(format!("{}: {e}", file.display()), "Name a file that you can read.")
     })
 }
 
@@ -340,9 +417,9 @@ fn tell(
 ) -> CliResult<()> {
     let summary = snapshot.summary.clone().unwrap_or_default();
     if global.json {
-        let id = (!unchanged).then_some(snapshot.id);
+        let id = (!unchanged && !args.dry_run).then_some(snapshot.id);
         return output::json(&json!({
-            "event": "summary", "snapshot_id": id, "tree": snapshot.tree, "failures": progress.failed(), "summary": summary
+            "event": "summary", "dry_run": args.dry_run, "snapshot_id": id, "tree": snapshot.tree, "failures": progress.failed(), "summary": summary
         }));
     }
     if args.quiet {
@@ -365,8 +442,9 @@ fn tell(
             progress.failed()
         ))?;
     }
-    match unchanged {
-        true => output::line("nothing has changed: no snapshot was made"),
-        false => output::line(&format!("saved snapshot {}", snapshot.id.0.short())),
+    match (unchanged, args.dry_run) {
+        (true, _) => output::line("nothing has changed: no snapshot was made"),
+        (_, true) => output::line("nothing was written: --dry-run"),
+        _ => output::line(&format!("saved snapshot {}", snapshot.id.0.short())),
     }
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tintype_model::ByteSize;
 use tintype_repo::{CheckOptions, CheckProgress, LockMode, Mend, ReadData, Severity, check};
 
-use super::repo::Place;
 use super::repo::progress::{Shown, Style, Watched};
+use super::repo::{Place, interrupt};
 use crate::error::CliResult;
 use crate::options::Global;
 use crate::output;
@@ -75,6 +75,8 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let report = check(&repo, &CheckOptions { read_data, threads: 0 }, &progress);
     drop(shown);
     let report = report?;
+    // What was not read because of a stop is no finding.
+    interrupt::stop().check()?;
     let status = if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     let word = |severity: Severity| if severity == Severity::Error { "error" } else { "warning" };
     let mends: Vec<_> = report.mends().into_iter().map(command).collect();

@@ -6,6 +6,7 @@ use tintype_model::{ByteSize, Tags};
 use tintype_repo::{LockMode, MergeOptions, Moment, SnapshotModification, merge_snapshots};
 
 use super::repo::Place;
+use super::repo::interrupt::guard;
 use super::repo::mending::{named, own_snapshot, watched};
 use crate::error::CliResult;
 use crate::options::{Global, time};
@@ -56,7 +57,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let options = MergeOptions { change, delete: args.delete };
     let (progress, shown) = watched(global.json);
     let (base, now) = (own_snapshot(), Timestamp::now());
-    let merged = merge_snapshots(&repo, &chosen, base, &options, now, &progress, &|| lock.check());
+    let merged = merge_snapshots(&repo, &chosen, base, &options, now, &progress, &|| guard(&lock));
     drop(shown);
     let merged = merged?;
     let snapshot = &merged.snapshot;

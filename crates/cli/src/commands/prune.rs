@@ -7,7 +7,7 @@ use serde_json::json;
 use tintype_model::{ByteSize, Span};
 use tintype_repo::{Limit, Lock, LockMode, PruneOptions, Repository, plan_prune, prune};
 
-use super::repo::Place;
+use super::repo::{Place, interrupt};
 use crate::error::CliResult;
 use crate::options::Global;
 use crate::output;
@@ -70,7 +70,7 @@ pub fn carry_out(
     if !global.json {
         output::print(plan.to_string().as_bytes())?;
     }
-    let done = if dry_run { None } else { Some(prune(repo, &plan, &|| lock.check())?) };
+    let done = if dry_run { None } else { Some(prune(repo, &plan, &|| interrupt::guard(lock))?) };
     if global.json {
         let stats = &plan.stats;
         let packs = stats.packs.iter().map(|(decision, amount)| {

@@ -13,7 +13,7 @@ use tintype_repo::{
 };
 
 use super::repo::progress::{Shown, Style, Watched};
-use super::repo::{INCOMPLETE, Place};
+use super::repo::{Choice, INCOMPLETE, Place, interrupt};
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output;
@@ -27,6 +27,8 @@ pub struct Args {
     /// The folder that it is restored into
     #[arg(short, long, value_name = "DIR")]
     target: PathBuf,
+    #[command(flatten)]
+    choice: Choice,
     #[command(flatten)]
     place: Place,
     /// Restore only what fits this pattern; may be repeated
@@ -104,14 +106,18 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let (name, path) = args.what.split_once(':').unwrap_or((&args.what, ""));
     let options = options(args, path)?;
     let (repo, _lock) = args.place.open_locked(LockMode::Shared)?;
-    let snapshot = args.place.snapshot(&repo, name)?;
+    let snapshot = args.place.snapshot(&repo, name, &args.choice)?;
     let index = repo.index()?;
-    let progress = Arc::new(RestoreProgress::default());
+    let progress = Arc::new(RestoreProgress::new(interrupt::stop()));
     let shown =
         Shown::start(Style { json: global.json, quiet: args.quiet }, Watch(Arc::clone(&progress)));
     let report = restore(&repo, &index, snapshot.tree, &args.target, &options, &progress);
     drop(shown);
     let report = report?;
+    if !report.is_complete() {
+        // What was not read because of a stop is no gap.
+        interrupt::stop().check()?;
+    }
     tell(global, args, &report)?;
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }

@@ -10,6 +10,7 @@ use tintype_repo::{
 
 use super::backup::text_of;
 use super::repo::Place;
+use super::repo::interrupt::guard;
 use super::repo::mending::{named, refuse_protected, tell_versions, versions, watched};
 use crate::error::{CliError, CliResult};
 use crate::options::{Global, time};
@@ -62,7 +63,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let (progress, shown) = watched(global.json);
     let now = Timestamp::now();
     let report =
-        rewrite_snapshots(&repo, &there, &chosen, &options, now, &progress, &|| lock.check());
+        rewrite_snapshots(&repo, &there, &chosen, &options, now, &progress, &|| guard(&lock));
     drop(shown);
     let report = report?;
     if global.json {

@@ -7,6 +7,7 @@ use tintype_repo::{
 };
 
 use super::super::repo::Place;
+use super::super::repo::interrupt::guard;
 use super::super::repo::mending::{
     losses, named, refuse_protected, tell_losses, tell_versions, versions, watched,
 };
@@ -43,7 +44,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
         dry_run: args.dry_run,
     };
     let (progress, shown) = watched(global.json);
-    let report = repair_snapshots(&repo, &options, Timestamp::now(), &progress, &|| lock.check());
+    let report = repair_snapshots(&repo, &options, Timestamp::now(), &progress, &|| guard(&lock));
     drop(shown);
     let report = report?;
     if global.json {

@@ -9,7 +9,8 @@ pub const INCOMPLETE: u8 = 3;
 const NO_REPOSITORY: u8 = 10;
 const LOCKED: u8 = 11;
 const WRONG_PASSWORD: u8 = 12;
-const STOPPED: u8 = 130;
+/// A signal ended the work.
+pub const STOPPED: u8 = 130;
 
 impl From<RepoError> for CliError {
     fn from(error: RepoError) -> Self {

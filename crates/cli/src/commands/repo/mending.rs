@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
-use tintype_repo::{
-    BlobId, Loss, MendProgress, Moment, SnapshotFile, SnapshotId, SnapshotRequest, find_snapshot,
-};
+use tintype_repo::{BlobId, Loss, MendProgress, Moment, SnapshotFile, SnapshotId};
 
+use super::Choice;
 use super::actor;
+use super::interrupt;
 use super::progress::{Shown, Style, Watched};
 use crate::error::{CliError, CliResult};
 use crate::output;
@@ -34,7 +34,7 @@ impl Watched for Watch {
 
 /// Counters of work, and what shows them until it is dropped.
 pub fn watched(json: bool) -> (Arc<MendProgress>, Shown) {
-    let progress = Arc::new(MendProgress::default());
+    let progress = Arc::new(MendProgress::new(interrupt::stop()));
     let shown = Shown::start(Style { json, quiet: false }, Watch(Arc::clone(&progress)));
     (progress, shown)
 }
@@ -43,9 +43,7 @@ pub fn watched(json: bool) -> (Arc<MendProgress>, Shown) {
 pub fn named(there: &[SnapshotFile], names: &[String]) -> CliResult<Vec<SnapshotFile>> {
     let mut chosen: Vec<SnapshotFile> = Vec::new();
     for name in names {
-        let request: SnapshotRequest =
-            name.parse().map_err(|e| CliError::usage(format!("{e}"), ""))?;
-        let snapshot = find_snapshot(there, &request, |_| true)?;
+        let snapshot = Choice::default().find(there, name)?;
         if !chosen.iter().any(|other| other.id == snapshot.id) {
             chosen.push(snapshot);
         }
@@ -110,7 +108,7 @@ pub fn refuse_protected(protected: &[SnapshotId]) -> CliResult<()> {
         true => Ok(()),
         false => Err(CliError::failure(
             format!("snapshot {}: is protected and stays as it was", names.join(", ")),
-            "Its own rule keeps it; `tintype snapshot show --repo` says until when.",
+            "Its own rule keeps it; `tintype snapshot update ID --delete-anytime --repo ...` takes it away.",
         )),
     }
 }

@@ -1,8 +1,10 @@
 //! `tintype repo ...`: making a repository and looking after it.
 
 mod cat;
+mod choice;
 mod failure;
 mod init;
+pub mod interrupt;
 mod key;
 mod list;
 pub mod mending;
@@ -19,8 +21,9 @@ use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output;
 
+pub use choice::Choice;
 pub use failure::INCOMPLETE;
-pub use place::{Place, actor};
+pub use place::{FromPlace, Place, actor};
 
 /// What can be done with a repository as a whole.
 #[derive(Subcommand, Debug)]

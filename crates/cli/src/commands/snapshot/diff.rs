@@ -1,9 +1,11 @@
-//! `tintype snapshot diff A B`.
+//! `tintype snapshot diff A B`; with `--repo` of snapshots of a repository.
 
 use tintype_app::types::{Diff, DiffChange, DiffEntry, DiffObject};
-use tintype_model::MomentName;
+use tintype_model::{ModelError, MomentName};
 
+use super::of_repo;
 use crate::client::escape;
+use crate::commands::repo::{Choice, Place};
 use crate::commands::show;
 use crate::error::CliResult;
 use crate::options::Global;
@@ -12,20 +14,28 @@ use crate::output::{self, printable};
 /// Options of `snapshot diff`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// From this moment: FS@NAME, or FS for now
+    /// From this moment: FS@NAME, or FS for now; with --repo: an id, `latest`, `latest~N`, and perhaps `:PATH`
     #[arg(value_name = "A")]
-    from: MomentName,
+    from: String,
     /// To this moment
     #[arg(value_name = "B")]
-    to: MomentName,
+    to: String,
     /// Also show the changed ranges of files, in units of 4 KiB
-    #[arg(long)]
+    #[arg(long, conflicts_with = "repo")]
     ranges: bool,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Shows what differs.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
-    let (from, to) = (escape(&args.from.to_string()), escape(&args.to.to_string()));
+    if args.place.is_named() {
+        return of_repo::diff(global, &args.place, &args.choice, &args.from, &args.to);
+    }
+    let name = |text: &str| Ok::<_, ModelError>(escape(&text.parse::<MomentName>()?.to_string()));
+    let (from, to) = (name(&args.from)?, name(&args.to)?);
     let ranges = if args.ranges { "&ranges=true" } else { "" };
     let body = global.client()?.get(&format!("/diff?from={from}&to={to}{ranges}"))?;
     show(global, &body, |diff: Diff| {

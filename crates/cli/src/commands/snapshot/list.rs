@@ -33,6 +33,9 @@ pub struct Args {
     /// With --repo: only of this machine
     #[arg(long, requires = "repo")]
     host: Option<String>,
+    /// With --repo: only of backups of this path; repeated: of all of these together
+    #[arg(long, value_name = "PATH", requires = "repo")]
+    path: Vec<String>,
     #[command(flatten)]
     place: Place,
 }
@@ -47,6 +50,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
             tags: &args.tags,
             label: args.label.as_deref(),
             host: args.host.as_deref(),
+            paths: &args.path,
             after: bound("--after", &args.after)?,
             before: bound("--before", &args.before)?,
         };

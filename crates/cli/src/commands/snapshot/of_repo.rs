@@ -2,11 +2,18 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tintype_app::types::diff::path_text;
+use tintype_app::types::{DiffChange, DiffEntry, DiffObject};
 use tintype_model::{ByteSize, Tags};
-use tintype_repo::{DeleteOption, SnapshotFile};
+use tintype_repo::{
+    BlobId, DeleteOption, Difference, LockMode, NodeChange, NodeKind, SnapshotFile, SnapshotId,
+    SnapshotModification, diff_trees, look_up, modify_snapshot, remove_snapshots, split_protected,
+};
 
-use crate::commands::repo::Place;
-use crate::error::CliResult;
+use super::diff_line;
+use crate::commands::repo::mending::named;
+use crate::commands::repo::{Choice, Place};
+use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output::Align::{Left, Right};
 use crate::output::{self, Table};
@@ -19,6 +26,8 @@ pub struct Filter<'f> {
     pub label: Option<&'f str>,
     /// This machine.
     pub host: Option<&'f str>,
+    /// All of these paths.
+    pub paths: &'f [String],
     /// At or after this time.
     pub after: Option<Timestamp>,
     /// Before this time.
@@ -31,6 +40,7 @@ impl Filter<'_> {
         (self.tags.is_empty() || self.tags.iter().any(|tags| snapshot.has_tags(tags)))
             && self.label.is_none_or(|label| snapshot.label == label)
             && self.host.is_none_or(|host| snapshot.hostname == host)
+            && self.paths.iter().all(|path| snapshot.paths.contains(path))
             && self.after.is_none_or(|after| time >= after)
             && self.before.is_none_or(|before| time < before)
     }
@@ -73,9 +83,9 @@ pub fn list(global: &Global, place: &Place, filter: &Filter<'_>) -> CliResult<()
 }
 
 /// Shows one snapshot.
-pub fn show(global: &Global, place: &Place, name: &str) -> CliResult<()> {
+pub fn show(global: &Global, place: &Place, choice: &Choice, name: &str) -> CliResult<()> {
     let repo = place.open()?;
-    let snapshot = place.snapshot(&repo, name)?;
+    let snapshot = place.snapshot(&repo, name, choice)?;
     if global.json {
         return output::json(&in_json(&snapshot));
     }
@@ -112,13 +122,134 @@ pub fn show(global: &Global, place: &Place, name: &str) -> CliResult<()> {
     output::facts(&facts)
 }
 
-/// The snapshot as it lies in the repository, with its id.
-fn in_json(snapshot: &SnapshotFile) -> Value {
-    let mut value: Value = serde_json::from_slice(&snapshot.to_json()).unwrap_or_default();
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("id".to_owned(), json!(snapshot.id));
+/// Changes what a snapshot says about itself: a new file that names the first one as `original`, in place of the old one.
+pub fn update(
+    global: &Global,
+    place: &Place,
+    name: &str,
+    change: &SnapshotModification,
+) -> CliResult<()> {
+    let (repo, lock) = place.open_locked(LockMode::Exclusive)?;
+    let mut snapshot = place.snapshot(&repo, name, &Choice::default())?;
+    let old = snapshot.id;
+    lock.check()?;
+    let new = modify_snapshot(&repo, &mut snapshot, change)?;
+    if global.json {
+        return output::json(&in_json(&snapshot));
     }
-    value
+    match new {
+        Some(new) => output::line(&format!("{} is {} now", old.0.short(), new.0.short())),
+        None => output::line(&format!("{} says that already", old.0.short())),
+    }
+}
+
+/// Deletes snapshots, all or none; what only they need is freed by the next prune.
+pub fn delete(global: &Global, place: &Place, names: &[String]) -> CliResult<()> {
+    let (repo, lock) = place.open_locked(LockMode::Exclusive)?;
+    let chosen = named(&repo.snapshots()?, names)?;
+    let (chosen, kept) = split_protected(chosen, Timestamp::now());
+    if let Some(kept) = kept.first() {
+        let id = kept.id.0.short();
+        return Err(CliError::failure(
+            format!(
+                "snapshot {id}: is protected against deletion; its rule says: delete {}",
+                rule(kept.delete)
+            ),
+            format!(
+                "Change the rule first: `tintype snapshot update {id} --delete-anytime --repo ...`."
+            ),
+        ));
+    }
+    let ids: Vec<SnapshotId> = chosen.iter().map(|snapshot| snapshot.id).collect();
+    lock.check()?;
+    remove_snapshots(&repo, &ids)?;
+    if global.json {
+        return output::json(&json!({ "deleted": ids }));
+    }
+    let short: Vec<String> = ids.iter().map(|id| id.0.short()).collect();
+    output::line(&format!("deleted {}; `tintype prune` frees their room", short.join(", ")))
+}
+
+/// Shows what differs between two snapshots, or folders in them.
+pub fn diff(
+    global: &Global,
+    place: &Place,
+    choice: &Choice,
+    from: &str,
+    to: &str,
+) -> CliResult<()> {
+    let repo = place.open()?;
+    let there = repo.snapshots()?;
+    let index = repo.index()?;
+    let side = |what: &str| -> CliResult<(String, BlobId)> {
+        let (name, path) = what.split_once(':').unwrap_or((what, ""));
+        let snapshot = choice.find(&there, name)?;
+        let at = look_up(&repo, &index, snapshot.tree, path.as_bytes())?;
+        let tree = at.tree().ok_or_else(|| {
+            CliError::failure(
+                format!("{path}: is not a folder"),
+                "Name a folder, as `tintype ls` shows it.",
+            )
+        })?;
+        let behind = if path.is_empty() { String::new() } else { format!(":{path}") };
+        Ok((format!("{}{behind}", snapshot.id), tree))
+    };
+    let ((from, old), (to, new)) = (side(from)?, side(to)?);
+    let mut entries = Vec::new();
+    diff_trees(&repo, &index, old, new, |difference| {
+        entries.push(entry(difference));
+        Ok(())
+    })?;
+    // A name with a character before `/` in it stands between a folder and what is in it.
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    if global.json {
+        return output::json(&json!({ "from": from, "to": to, "entries": entries }));
+    }
+    output::print(entries.iter().map(diff_line).collect::<String>().as_bytes())
+}
+
+fn entry(difference: &Difference<'_>) -> DiffEntry {
+    let (path, path_hex) = path_text(&[b"/", difference.path].concat());
+    let object = match difference.node.kind {
+        NodeKind::File => DiffObject::File,
+        NodeKind::Dir => DiffObject::Dir,
+        NodeKind::Symlink => DiffObject::Symlink,
+        _ => DiffObject::Other,
+    };
+    let change = match difference.change {
+        NodeChange::Added => DiffChange::Added,
+        NodeChange::Deleted => DiffChange::Deleted,
+        NodeChange::Modified => DiffChange::Modified,
+        NodeChange::Attributes => DiffChange::Attributes,
+    };
+    let size = difference.node.size;
+    DiffEntry {
+        path,
+        path_hex,
+        old_path: None,
+        old_path_hex: None,
+        object,
+        change,
+        size,
+        ranges: None,
+    }
+}
+
+/// A snapshot in JSON: what snapshots of volumes have too has the same names and forms, then comes what only backups have.
+fn in_json(snapshot: &SnapshotFile) -> Value {
+    let delete = match snapshot.delete {
+        DeleteOption::NotSet => Value::Null,
+        DeleteOption::Never => json!("never"),
+        DeleteOption::After(time) => json!({ "after": time.instant() }),
+    };
+    json!({
+        "id": snapshot.id, "time": snapshot.time.instant(), "tags": snapshot.tags, "label": snapshot.label,
+        "description": snapshot.description.as_deref().unwrap_or_default(), "delete": delete,
+        "host": snapshot.hostname, "user": snapshot.username, "original": snapshot.first_id(),
+        "parent": snapshot.all_parents().first(), "program_version": snapshot.program_version,
+        "parents": snapshot.all_parents(), "tree": snapshot.tree, "paths": snapshot.paths, "excludes": snapshot.excludes,
+        "uid": snapshot.uid, "gid": snapshot.gid, "summary": snapshot.summary, "other": snapshot.other,
+    })
 }
 
 /// A delete rule, in words.
