@@ -127,7 +127,7 @@ fn an_update_keeps_the_first_id() {
     assert_eq!(after["original"], before["id"]);
     assert_ne!(after["id"], before["id"]);
     assert_eq!(after["tags"], serde_json::json!(["y", "z"]));
-    assert_eq!((&after["hostname"], &after["label"]), (&"three".into(), &"l".into()));
+    assert_eq!((&after["host"], &after["label"]), (&"three".into(), &"l".into()));
     assert_eq!((&after["description"], &after["tree"]), (&"d".into(), &before["tree"]));
     let id = after["id"].as_str().unwrap();
     let said = fixture.fails(&format!("snapshot delete {id} --repo repo"), 1);
@@ -149,7 +149,7 @@ fn filters_choose_what_latest_means() {
     let lists = |options: &str| fixture.ok(&format!("ls latest {options}")).contains("source/b");
     assert!(lists("") && lists("--host two") && lists("--tag y"));
     assert!(!lists("--host one") && !lists("--tag x") && !lists("--host one --host three"));
-    let shown = |line: &str| fixture.json(line)["hostname"].clone();
+    let shown = |line: &str| fixture.json(line)["host"].clone();
     assert_eq!(shown("snapshot show latest --repo repo --tag x"), "one");
     assert_eq!(shown(&format!("snapshot show latest --repo repo --path {source}")), "two");
     assert!(fixture.fails("ls latest --host nobody", 1).contains("latest"));

@@ -208,7 +208,7 @@ fn snapshots_are_merged() {
     let all = fixture.snapshots();
     let [one] = all.as_slice() else { panic!("{all:?}") };
     assert_eq!(
-        (&one["label"], &one["tags"], &one["hostname"]),
+        (&one["label"], &one["tags"], &one["host"]),
         (&json!("l"), &json!(["x", "y"]), &json!("h"))
     );
     assert_eq!(one["parents"], merged["parents"]);
@@ -247,7 +247,7 @@ fn files_are_taken_out_of_snapshots() {
     let all = fixture.snapshots();
     let last = all.last().unwrap();
     assert_eq!(
-        (all.len(), &last["hostname"], &last["time"]),
+        (all.len(), &last["host"], &last["time"]),
         (3, &json!("other"), &json!("2026-03-01T00:00:00Z"))
     );
     fixture.clean();

@@ -2,90 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod repository;
+
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use repository::{Fixture, has_restic};
 use serde_json::Value;
-use tempfile::TempDir;
-
-struct Fixture {
-    folder: TempDir,
-}
-
-impl Fixture {
-    /// A repository, and a folder with some files.
-    fn new() -> Self {
-        let fixture = Self { folder: tempfile::tempdir().unwrap() };
-        fs::create_dir_all(fixture.source().join("sub/dir")).unwrap();
-        fs::write(fixture.source().join("a.txt"), "one\n").unwrap();
-        fs::write(fixture.source().join("sub/dir/b.log"), "two\n").unwrap();
-        fs::write(fixture.source().join("sub/empty"), "").unwrap();
-        fixture.ok(&["repo", "init"]);
-        fixture
-    }
-
-    fn source(&self) -> PathBuf {
-        self.folder.path().join("source")
-    }
-
-    fn place(&self) -> PathBuf {
-        self.folder.path().join("repo")
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.folder.path())
-            .env("TINTYPE_REPOSITORY", self.place())
-            .env("RESTIC_REPOSITORY", self.place())
-            .env("RESTIC_PASSWORD", "secret")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(env!("CARGO_BIN_EXE_tintype")).args(args).output().unwrap()
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        text(self.run(args), args)
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
-        serde_json::from_str(&self.ok(&args)).unwrap()
-    }
-
-    fn backup(&self, more: &[&str]) -> Value {
-        let source = self.source();
-        let args: Vec<&str> =
-            ["backup", source.to_str().unwrap()].iter().chain(more).copied().collect();
-        self.json(&args)
-    }
-
-    fn restic(&self, args: &[&str]) -> String {
-        text(self.command("restic").arg("--no-cache").args(args).output().unwrap(), args)
-    }
-}
-
-fn text(output: Output, args: &[&str]) -> String {
-    let [out, err] =
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "{args:?}: {out}{err}");
-    out
-}
-
-fn has_restic() -> bool {
-    let there = Command::new("restic").arg("version").output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: restic is not installed");
-    }
-    there
-}
 
 /// The path of the source below the root of a snapshot.
 fn below(fixture: &Fixture, rest: &str) -> String {
@@ -107,7 +32,7 @@ fn what_is_saved_can_be_looked_at() {
     assert_eq!(list.as_array().unwrap().len(), 2);
     assert_eq!(
         (&list[0]["tags"], &list[0]["delete"]),
-        (&serde_json::json!(["x", "y"]), &serde_json::json!("Never"))
+        (&serde_json::json!(["x", "y"]), &serde_json::json!("never"))
     );
     assert_eq!(
         fixture

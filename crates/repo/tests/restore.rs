@@ -21,7 +21,7 @@ use tintype_repo::{
     Actor, BackupOptions, BackupProgress, BlobId, BlobKind, BlobOptions, BlobWriter, Excludes,
     FileKind, Found, GoTime, Index, LocalDir, LocalFolder, LocalReader, MemoryBackend, Node,
     NodeKind, Overwrite, Polynomial, ReadOptions, RepoError, Repository, RestoreOptions,
-    RestoreProgress, RestoreReport, Scratch, SnapshotFile, Stop, Version, backup, restore,
+    RestoreProgress, RestoreReport, Scratch, SnapshotFile, Stop, Trouble, Version, backup, restore,
 };
 
 struct Place {
@@ -683,4 +683,24 @@ fn restic_restores_the_same() {
         assert!(report.is_complete());
         assert_same(&theirs, &place.target());
     }
+}
+
+#[test]
+fn a_dry_backup_needs_no_place_that_can_be_written() {
+    let place = Place::new();
+    fs::write(place.source().join("large"), noise(40_000_000, 3)).unwrap();
+    let save = |dry_run| {
+        let blobs = BlobOptions { dry_run, ..BlobOptions::default() };
+        let paths = vec![place.source()];
+        let options = BackupOptions { paths, blobs, ..BackupOptions::default() };
+        let index = Arc::new(place.repo.index().unwrap());
+        backup(&place.repo, index, &[], &options, &BackupProgress::default())
+    };
+    place.backend.set_trouble(Trouble::FailAfter(0));
+    let dry = save(true).unwrap().summary;
+    assert!(matches!(save(false), Err(RepoError::Backend(_))));
+    place.backend.set_trouble(Trouble::None);
+    let real = save(false).unwrap().summary;
+    assert_eq!((dry.data_blobs, dry.data_added_files), (real.data_blobs, real.data_added_files));
+    assert!(dry.data_added_files == 40_000_000 && dry.files_new == 1);
 }

@@ -84,6 +84,34 @@ fn snapshots() {
 }
 
 #[test]
+fn snapshots_of_repositories() {
+    let world = World::empty();
+    let here = "--repo backups --password secret";
+    std::fs::write(world.path("letter"), "x").unwrap();
+    world.ok(&format!("repo init {here}"));
+    world.ok(&format!("backup letter {here} --tag y,x"));
+    let wanted = documented("### A snapshot of a repository");
+    let list = world.json(&format!("snapshot list {here}"));
+    assert_eq!(fields(&list[0]), wanted);
+    assert_eq!(list[0]["tags"], serde_json::json!(["x", "y"]));
+    let of_volumes = documented("### A snapshot");
+    for name in ["id", "time", "tags", "label", "description", "delete", "host", "user", "original"]
+    {
+        assert!(of_volumes.contains(name) && wanted.contains(name), "{name}");
+    }
+    assert_eq!(world.json(&format!("snapshot show latest {here}")), list[0]);
+    let updated = world.json(&format!("snapshot update latest {here} --label l"));
+    assert_eq!(fields(&updated), wanted);
+    let saved = world.json(&format!("backup letter {here}"));
+    assert_eq!(fields(&saved), documented("### A backup"));
+    let copied =
+        world.json(&format!("copy {here} --from-repo backups --from-password secret --dry-run"));
+    assert_eq!(fields(&copied), documented("### A copy"));
+    let diff = world.json(&format!("snapshot diff latest~1 latest {here}"));
+    assert_eq!(fields(&diff), documented("### A diff"));
+}
+
+#[test]
 fn reports() {
     let world = World::up();
     assert_eq!(fields(&world.json("status")), documented("### A status"));
