@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod completions;
+mod copy;
 mod demo;
 mod disk;
 mod down;
@@ -80,6 +81,8 @@ enum Command {
     Restore(Box<restore::Args>),
     /// Check that all that a repository promises is there
     Check(check::Args),
+    /// Copy snapshots of one repository into another
+    Copy(Box<copy::Args>),
     /// Remove snapshots of a repository by rules or by id
     Forget(Box<forget::Args>),
     /// Free what no snapshot of a repository needs
@@ -125,6 +128,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Backup(args) => backup::run(global, &args),
         Command::Restore(args) => restore::run(global, &args),
         Command::Check(args) => check::run(global, &args),
+        Command::Copy(args) => copy::run(global, &args).map(done),
         Command::Forget(args) => forget::run(global, &args).map(done),
         Command::Prune(args) => prune::run(global, &args).map(done),
         Command::Repair(command) => repair::run(global, &command).map(done),

@@ -110,7 +110,7 @@ pub fn refuse_protected(protected: &[SnapshotId]) -> CliResult<()> {
         true => Ok(()),
         false => Err(CliError::failure(
             format!("snapshot {}: is protected and stays as it was", names.join(", ")),
-            "Its own rule keeps it; `tintype snapshot show --repo` says until when.",
+            "Its own rule keeps it; `tintype snapshot update ID --delete-anytime --repo ...` takes it away.",
         )),
     }
 }

@@ -1,6 +1,7 @@
 //! `tintype repo ...`: making a repository and looking after it.
 
 mod cat;
+mod choice;
 mod failure;
 mod init;
 mod key;
@@ -19,8 +20,9 @@ use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output;
 
+pub use choice::Choice;
 pub use failure::INCOMPLETE;
-pub use place::{Place, actor};
+pub use place::{FromPlace, Place, actor};
 
 /// What can be done with a repository as a whole.
 #[derive(Subcommand, Debug)]
