@@ -114,7 +114,9 @@ pub fn backup(
     progress: &BackupProgress,
 ) -> Result<Saved> {
     let writer = BlobWriter::new(repo.clone(), Arc::clone(&index), options.blobs);
-    finished(writer, progress, |writer| save_trees(repo, &index, writer, parents, options, progress))
+    finished(writer, progress, |writer| {
+        save_trees(repo, &index, writer, parents, options, progress)
+    })
 }
 
 /// Has `save` bring everything to the writer, completes the writer, and sums up.

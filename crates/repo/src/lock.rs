@@ -350,8 +350,7 @@ mod tests {
             told.fetch_add(1, Ordering::SeqCst);
             stop.ask();
         };
-        let wait =
-            LockWait { patience: Duration::from_secs(3600), stop: &stop, notice: &notice };
+        let wait = LockWait { patience: Duration::from_secs(3600), stop: &stop, notice: &notice };
         let taken = Lock::take_waiting(&repo, LockMode::Shared, &actor, &wait);
         assert!(matches!(taken, Err(RepoError::Stopped)));
         assert_eq!(told.load(Ordering::SeqCst), 1);

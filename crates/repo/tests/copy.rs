@@ -95,5 +95,8 @@ fn a_dry_run_counts_and_a_stop_leaves_no_snapshot() {
     assert_eq!(to.snapshots().unwrap(), []);
     // What was stored before is found: only the snapshot is new.
     let there = copy_with(&from, &to, &all, CopyOptions::default(), &CopyProgress::default());
-    assert_eq!((there.unwrap().written.blobs, would.written.blobs.iter().sum::<u64>() > 2), ([0, 0], true));
+    assert_eq!(
+        (there.unwrap().written.blobs, would.written.blobs.iter().sum::<u64>() > 2),
+        ([0, 0], true)
+    );
 }

@@ -13,9 +13,9 @@ use support::{
     verify,
 };
 use tintype_repo::{
-    BackupOptions, BackupProgress, Copied, CopyOptions, CopyProgress, FileKind, Id, Index, MemoryBackend, PackId,
-    Repository, RestoreOptions, RestoreProgress, Result, SnapshotFile, Version, backup,
-    copy_snapshots, remove_snapshots, restore,
+    BackupOptions, BackupProgress, Copied, CopyOptions, CopyProgress, FileKind, Id, Index,
+    MemoryBackend, PackId, Repository, RestoreOptions, RestoreProgress, Result, SnapshotFile,
+    Version, backup, copy_snapshots, remove_snapshots, restore,
 };
 use tintype_testkit::Rng;
 use tintype_testkit::faulty::{Fault, Round, Side, everywhere};
@@ -125,8 +125,7 @@ fn a_copy_that_fails_anywhere_is_made_good_by_the_next() {
     everywhere(&source, Side::Reads, &READS, MOST, |round| {
         let place = to_base.copy();
         let to = open(Arc::new(place)).unwrap();
-        let done = open(round.faulty.clone())
-            .and_then(|from| copy_all(&from, &to, &models));
+        let done = open(round.faulty.clone()).and_then(|from| copy_all(&from, &to, &models));
         assert!(done.is_ok() || !round.calm, "{done:?}");
         let copies = to.snapshots().unwrap();
         let old = |copy: &SnapshotFile| {

@@ -45,7 +45,8 @@ fn saved(repo: &Repository, target: &Path, at: &Path) -> BTreeSet<String> {
         ..BackupOptions::default()
     };
     let progress = BackupProgress::default();
-    let tree = backup(repo, Arc::new(repo.index().unwrap()), &[], &options, &progress).unwrap().tree;
+    let tree =
+        backup(repo, Arc::new(repo.index().unwrap()), &[], &options, &progress).unwrap().tree;
     assert_eq!(progress.take_failures(), []);
     let index = repo.index().unwrap();
     let place = look_up(repo, &index, tree, at.as_os_str().as_encoded_bytes()).unwrap();
@@ -73,11 +74,58 @@ const NAMES: [&str; 12] =
     ["a", "b", "ab", "a.o", "b.o", "build", "x-1", "[a]", "{a,b}", "a b", "#a", "!a"];
 
 const RULES: [&str; 52] = [
-    "a", "b", "*.o", "!a.o", "!b.o", "build/", "/build", "/a", "a/", "a/b", "a/*", "!a/b", "a/**",
-    "**/b", "**/a/b", "a/**/b", "*", "!*/", "!*.o", "?", "??", "[ab]", "[!a]", "[^b]*", "x-[0-9]",
-    "[[:alpha:]]", "*[[:punct:]]*", "{a,b}", "\\#a", "#a", "\\!a", "a\\ b", "a b  ", "a*b",
-    "a**b", "**", "/*", "/**", "**/", "build/**", "!build/a", "b/**/a", "[a", "\\[a\\]", "[]a]",
-    "[[]a]", "*/b", "/a/*/b", "[a-]*", "a\\", "[+--]*", "[!]a]",
+    "a",
+    "b",
+    "*.o",
+    "!a.o",
+    "!b.o",
+    "build/",
+    "/build",
+    "/a",
+    "a/",
+    "a/b",
+    "a/*",
+    "!a/b",
+    "a/**",
+    "**/b",
+    "**/a/b",
+    "a/**/b",
+    "*",
+    "!*/",
+    "!*.o",
+    "?",
+    "??",
+    "[ab]",
+    "[!a]",
+    "[^b]*",
+    "x-[0-9]",
+    "[[:alpha:]]",
+    "*[[:punct:]]*",
+    "{a,b}",
+    "\\#a",
+    "#a",
+    "\\!a",
+    "a\\ b",
+    "a b  ",
+    "a*b",
+    "a**b",
+    "**",
+    "/*",
+    "/**",
+    "**/",
+    "build/**",
+    "!build/a",
+    "b/**/a",
+    "[a",
+    "\\[a\\]",
+    "[]a]",
+    "[[]a]",
+    "*/b",
+    "/a/*/b",
+    "[a-]*",
+    "a\\",
+    "[+--]*",
+    "[!]a]",
 ];
 
 /// A random tree with random rules at random places.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tintype_model::ByteSize;
-use tintype_repo::{BlobOptions, LockMode, SnapshotFile, copy_snapshots, same_cuts};
+use tintype_repo::{BlobOptions, CopyOptions, CopyProgress, LockMode, copy_snapshots, same_cuts};
 
 use super::repo::mending::named;
 use super::repo::{Choice, FromPlace, Place};
@@ -30,7 +30,7 @@ pub struct Args {
 /// Copies what is not there yet.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let (from, _from_lock) = args.from.place(&args.place).open_locked(LockMode::Shared)?;
-    let (to, _lock) = args.place.open_locked(LockMode::Shared)?;
+    let (to, lock) = args.place.open_locked(LockMode::Shared)?;
     let mut chosen = from.snapshots()?;
     if !args.snapshots.is_empty() {
         chosen = named(&chosen, &args.snapshots)?;
@@ -42,37 +42,29 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
              `tintype repo init --chunker-polynomial` makes one that cuts alike"
         );
     }
-    if args.dry_run {
-        return tell_plan(global, &chosen);
-    }
-    let copied = copy_snapshots(&from, &to, &chosen, BlobOptions::default(), 0)?;
+    let options = CopyOptions {
+        blobs: BlobOptions { dry_run: args.dry_run, ..BlobOptions::default() },
+        ..CopyOptions::default()
+    };
+    let progress = CopyProgress::default();
+    let copied = copy_snapshots(&from, &to, &chosen, options, &progress, &|| lock.check())?;
     let blobs = copied.written.blobs.iter().sum::<u64>();
     let bytes = copied.written.stored.iter().sum::<u64>();
     if global.json {
         let pairs = copied.snapshots.iter().map(|(old, new)| json!({ "id": old, "new": new }));
         return output::json(&json!({
-            "copied": pairs.collect::<Vec<_>>(), "there": copied.there,
+            "dry_run": args.dry_run, "copied": pairs.collect::<Vec<_>>(), "there": copied.there,
             "blobs": blobs, "bytes": bytes,
         }));
     }
     for (old, new) in &copied.snapshots {
-        output::line(&format!("copied {} as {}", old.0.short(), new.0.short()))?;
+        let as_new = new.map_or_else(String::new, |new| format!(" as {}", new.0.short()));
+        output::line(&format!("{}{as_new}", old.0.short()))?;
     }
+    let (count, there) = (copied.snapshots.len(), copied.there.len());
+    let what = if args.dry_run { "would be copied" } else { "copied" };
     output::line(&format!(
-        "copied {} snapshots, {} were there; {} stored",
-        copied.snapshots.len(),
-        copied.there.len(),
+        "{count} snapshots {what}, {there} were there; {} stored",
         ByteSize(bytes)
     ))
-}
-
-fn tell_plan(global: &Global, chosen: &[SnapshotFile]) -> CliResult<()> {
-    if global.json {
-        let ids: Vec<_> = chosen.iter().map(|snapshot| snapshot.id).collect();
-        return output::json(&json!({ "dry_run": true, "chosen": ids }));
-    }
-    for snapshot in chosen {
-        output::line(&format!("{} {}", snapshot.id.0.short(), snapshot.time))?;
-    }
-    output::line("nothing was copied: --dry-run")
 }

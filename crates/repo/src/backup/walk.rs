@@ -174,9 +174,7 @@ impl Walker<'_> {
             .options
             .larger_than
             .is_some_and(|max| node.kind == NodeKind::File && node.size > max);
-        let elsewhere = self.options.one_file_system
-            && !is_dir
-            && node.device_id != frame.device;
+        let elsewhere = self.options.one_file_system && !is_dir && node.device_id != frame.device;
         too_large || elsewhere
     }
 
