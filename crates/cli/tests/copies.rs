@@ -172,7 +172,7 @@ fn a_dry_run_saves_nothing_and_git_decides_what_is_left_out() {
     };
     let before = files(&fixture);
     fs::write(fixture.path("source/c"), vec![9; 100_000]).unwrap();
-    let summary = fixture.json("backup source --dry-run");
+    let summary = fixture.json("backup source --dry-run --host two");
     assert_eq!((&summary["dry_run"], &summary["snapshot_id"]), (&true.into(), &Value::Null));
     assert_eq!(summary["summary"]["files_new"], 1);
     assert_eq!(files(&fixture), before);

@@ -190,6 +190,8 @@ fn every_rule_alone_is_read_as_git_reads_it() {
     }
     for dir in ["d", "d/a", "c", "c/build", "c/build/a"] {
         fs::create_dir(at.join(dir)).unwrap();
+    }
+    for dir in ["d", "d/a", "c", "c/build", "c/build/a"] {
         NAMES.iter().for_each(|name| drop(fs::write(at.join(dir).join(name), "")));
     }
     for rule in RULES {
