@@ -81,7 +81,7 @@ const OTHER: &str = "--repo other --password-file other-password";
 fn a_copy_run_again_adds_nothing() {
     let fixture = Fixture::new();
     let planned = fixture.json(&format!("{COPY} --dry-run"));
-    assert_eq!(planned["chosen"].as_array().unwrap().len(), 2);
+    assert_eq!(planned["copied"].as_array().unwrap().len(), 2);
     assert_eq!(fixture.json(&format!("snapshot list {OTHER}")), serde_json::json!([]));
 
     let one = fixture.json(&format!("{COPY} --tag x"));
@@ -160,4 +160,40 @@ fn filters_choose_what_latest_means() {
     );
     fixture.ok("restore latest --tag x --target back");
     assert_eq!(walk(&fixture.path("back")).len(), 1);
+}
+
+#[test]
+fn a_dry_run_saves_nothing_and_git_decides_what_is_left_out() {
+    let fixture = Fixture::new();
+    let files = |fixture: &Fixture| {
+        let mut all = walk(&fixture.path("repo"));
+        all.sort();
+        all
+    };
+    let before = files(&fixture);
+    fs::write(fixture.path("source/c"), vec![9; 100_000]).unwrap();
+    let summary = fixture.json("backup source --dry-run --host two");
+    assert_eq!((&summary["dry_run"], &summary["snapshot_id"]), (&true.into(), &Value::Null));
+    assert_eq!(summary["summary"]["files_new"], 1);
+    assert_eq!(files(&fixture), before);
+
+    let tree = fixture.path("source");
+    fs::create_dir_all(tree.join(".git/info")).unwrap();
+    fs::create_dir(tree.join("sub")).unwrap();
+    fs::write(tree.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+    for (name, text) in [
+        (".git/info/exclude", "c\n"),
+        (".gitignore", "*.o\n"),
+        ("sub/.gitignore", "!keep.o\n"),
+        ("x.o", ""),
+        ("sub/y.o", ""),
+        ("sub/keep.o", ""),
+    ] {
+        fs::write(tree.join(name), text).unwrap();
+    }
+    fixture.ok("backup source --gitignore");
+    let listed = fixture.ok("ls latest");
+    let has = |path: &str| listed.lines().any(|line| line.ends_with(path));
+    assert!(has("source/a") && has("sub/keep.o") && has(".gitignore"), "{listed}");
+    assert!(!has("x.o") && !has("y.o") && !has("source/c"), "{listed}");
 }

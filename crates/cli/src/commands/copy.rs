@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 use tintype_model::ByteSize;
 use tintype_repo::{
-    BlobOptions, Copied, CopyOptions, CopyProgress, LockMode, SnapshotId, copy_snapshots, same_cuts,
+    BlobOptions, Copied, CopyOptions, CopyProgress, LockMode, copy_snapshots, same_cuts,
 };
 
 use super::repo::mending::named;
@@ -92,17 +92,16 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let guard = || lock.iter().chain([&from_lock]).try_for_each(interrupt::guard);
     let copied = copy_snapshots(&from, &to, &chosen, options, &progress, &guard);
     drop(shown);
-    let chosen: Vec<_> = chosen.iter().map(|snapshot| snapshot.id).collect();
-    tell(global, args, &chosen, &copied?)
+    tell(global, args, &copied?)
 }
 
-fn tell(global: &Global, args: &Args, chosen: &[SnapshotId], copied: &Copied) -> CliResult<()> {
+fn tell(global: &Global, args: &Args, copied: &Copied) -> CliResult<()> {
     let blobs = copied.written.blobs.iter().sum::<u64>();
     let bytes = copied.written.stored.iter().sum::<u64>();
     if global.json {
         let pairs = copied.snapshots.iter().map(|(old, new)| json!({ "id": old, "new": new }));
         return output::json(&json!({
-            "dry_run": args.dry_run, "chosen": chosen, "copied": pairs.collect::<Vec<_>>(), "there": copied.there,
+            "dry_run": args.dry_run, "copied": pairs.collect::<Vec<_>>(), "there": copied.there,
             "blobs": blobs, "bytes": bytes,
         }));
     }
