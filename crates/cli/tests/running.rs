@@ -146,8 +146,10 @@ fn an_interrupted_backup_leaves_a_sound_repository() {
         saving.signal(signal);
         // Its input goes on: it is not the end of the input that ends it.
         saving.line(|line| line.contains("stopping"));
+        let input = saving.child.stdin.take();
         let status = saving.child.wait().unwrap();
         assert_eq!(status.code(), Some(130));
+        drop(input);
         assert_eq!(fixture.ok(&["repo", "list", "snapshots"]), "");
         sound(&fixture);
     }
