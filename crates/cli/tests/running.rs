@@ -252,7 +252,7 @@ fn progress_is_a_line_for_files_and_one_that_changes_on_a_terminal() {
 #[test]
 fn failures_are_events_too() {
     let fixture = Fixture::new();
-    // A socket cannot be read by anybody, so a file that vanishes is made by a broken folder: one without rights.
+    // A folder that may not be read; root may read all.
     let hidden = fixture.source().join("hidden");
     fs::create_dir(&hidden).unwrap();
     fs::set_permissions(&hidden, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
