@@ -197,3 +197,20 @@ fn a_dry_run_saves_nothing_and_git_decides_what_is_left_out() {
     assert!(has("source/a") && has("sub/keep.o") && has(".gitignore"), "{listed}");
     assert!(!has("x.o") && !has("y.o") && !has("source/c"), "{listed}");
 }
+
+#[test]
+fn filters_of_a_copy_choose_latest_and_leave_ids_alone() {
+    let fixture = Fixture::new();
+    let id = |line: &str| fixture.json(line)["id"].clone();
+    let (one, two) = (
+        id("snapshot show latest --repo repo --host one"),
+        id("snapshot show latest --repo repo --host two"),
+    );
+    let copied = |line: &str| -> Vec<Value> {
+        let list = fixture.json(line)["copied"].as_array().unwrap().clone();
+        list.iter().map(|copy| copy["id"].clone()).collect()
+    };
+    assert_eq!(copied(&format!("{COPY} latest --host one")), [one.clone()]);
+    assert_eq!(copied(&format!("{COPY} {} --host one", two.as_str().unwrap())), [two]);
+    assert!(fixture.fails(&format!("{COPY} latest --host nobody"), 1).contains("latest"));
+}

@@ -9,7 +9,7 @@ use tintype_repo::{
     BlobOptions, Copied, CopyOptions, CopyProgress, LockMode, copy_snapshots, same_cuts,
 };
 
-use super::repo::mending::named;
+use super::repo::mending::named_among;
 use super::repo::progress::{Shown, Style, Watched};
 use super::repo::{Choice, FromPlace, Place, interrupt};
 use crate::error::CliResult;
@@ -73,11 +73,12 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
             (to, Some(lock))
         }
     };
-    let mut chosen = from.snapshots()?;
-    if !args.snapshots.is_empty() {
-        chosen = named(&chosen, &args.snapshots)?;
-    }
-    chosen.retain(|snapshot| args.choice.fits(snapshot));
+    let all = from.snapshots()?;
+    let chosen = match args.snapshots.is_empty() {
+        true => all.into_iter().filter(|snapshot| args.choice.fits(snapshot)).collect(),
+        // The filters choose what `latest` means; an id is an id.
+        false => named_among(&all, &args.snapshots, &args.choice)?,
+    };
     if !same_cuts(&from, &to) {
         eprintln!(
             "note: the two repositories cut files at different places, so copies share nothing with backups made there; \

@@ -41,9 +41,18 @@ pub fn watched(json: bool) -> (Arc<MendProgress>, Shown) {
 
 /// The snapshots that were named, each once; none named: none.
 pub fn named(there: &[SnapshotFile], names: &[String]) -> CliResult<Vec<SnapshotFile>> {
+    named_among(there, names, &Choice::default())
+}
+
+/// As [`named`]; `latest` and `latest~N` are looked for among those of `choice`.
+pub fn named_among(
+    there: &[SnapshotFile],
+    names: &[String],
+    choice: &Choice,
+) -> CliResult<Vec<SnapshotFile>> {
     let mut chosen: Vec<SnapshotFile> = Vec::new();
     for name in names {
-        let snapshot = Choice::default().find(there, name)?;
+        let snapshot = choice.find(there, name)?;
         if !chosen.iter().any(|other| other.id == snapshot.id) {
             chosen.push(snapshot);
         }
