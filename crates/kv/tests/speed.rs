@@ -93,7 +93,7 @@ fn a_synced_mark() {
                 plain.write_all_at(&n.to_le_bytes(), 0).unwrap();
                 plain.sync_data().unwrap();
             }
-            2 => drop(through.write_all_at(&n.to_le_bytes(), 0).unwrap()),
+            2 => through.write_all_at(&n.to_le_bytes(), 0).unwrap(),
             _ => {}
         }
         times[kind].push(start.elapsed());
