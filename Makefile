@@ -14,7 +14,8 @@ bench:
 	@scripts/setup test
 	cargo run -p tintype-bench --release -- $(NAME)
 
-## The long versions of the campaigns on real mounts: ROUNDS=N kills of a real server, and the rest in proportion; SEED=N.
+## The long versions of the campaigns on real mounts: ROUNDS=N kills of a real server, and the rest in proportion; SEED=N. Then the decoders:
+## many more inputs, and a fuzzer for a second per 5 rounds and target.
 torture: ROUNDS ?= 500
 torture: SEED ?= 1
 torture:
@@ -25,6 +26,9 @@ torture:
 	TINTYPE_DAMAGE_SAMPLES=$$(($(ROUNDS) * 4)) TINTYPE_DAMAGE_SEED=$(SEED) \
 	TINTYPE_CHURN_STEPS=$$(($(ROUNDS) * 4)) TINTYPE_CHURN_SEED=$(SEED) \
 	scripts/test -p tintype-cli --profile torture --cargo-profile release -E 'test(/^(kill|suites|differential|damage|churn)::/)' --no-capture
+	TINTYPE_FUZZ_INPUTS=$$(($(ROUNDS) * 10000)) TINTYPE_FUZZ_SEED=$(SEED) \
+	scripts/test -p tintype-repo --profile torture --cargo-profile release --test hostile
+	scripts/fuzz $$(($(ROUNDS) / 5))
 
 ## Formatting, lints, documentation, directions, licences.
 check:

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tintype_disk::DiskError;
 use tintype_fs::FsError;
 use tintype_history::HistoryError;
 use tintype_kv::KvError;
@@ -15,7 +16,8 @@ const FSCK: &str = "Run `tintype fsck`, and put what is damaged back from a copy
 const DISK: &str = "Check the disk below the store and its free space, then restart the server.";
 const ROOM: &str = "Make room on the disk below the store, or delete snapshots. What waits is written then; \
                     nothing has to be restarted.";
-const LIST: &str = "`tintype fs list` and `tintype snapshot list` show what exists.";
+const LIST: &str =
+    "`tintype fs list`, `tintype disk list` and `tintype snapshot list` show what exists.";
 
 /// An error of the store, about `object`.
 pub(crate) fn store_error(object: &str, error: &StoreError) -> AppError {
@@ -32,6 +34,7 @@ fn store_kind(error: &StoreError) -> (ErrorKind, &'static str) {
         StoreError::Segments(error) => segments_kind(error),
         StoreError::History(_) | StoreError::Damaged { .. } => (ErrorKind::Damaged, FSCK),
         StoreError::Moved(_) => (ErrorKind::Busy, "Try again."),
+        StoreError::TooMuchWaits { .. } => (ErrorKind::NoSpace, ROOM),
         StoreError::Poisoned { .. } => (ErrorKind::Unavailable, DISK),
         StoreError::Shutdown => {
             (ErrorKind::Unavailable, "Mount the filesystem again: `tintype fs mount`.")
@@ -117,6 +120,27 @@ pub(crate) fn fs_error(object: &str, error: &FsError) -> AppError {
             AppError::new(ErrorKind::Unavailable, object, system.to_string(), FSCK)
         }
     }
+}
+
+/// An error of a disk, about `object`.
+pub(crate) fn disk_error(object: &str, error: &DiskError) -> AppError {
+    let (kind, remedy) = match error {
+        DiskError::Store(error) => return store_error(object, error),
+        DiskError::Damaged(_) => (ErrorKind::Damaged, FSCK),
+        DiskError::OutOfBounds { .. } => (
+            ErrorKind::Invalid,
+            "`tintype disk show` tells the size; `tintype disk resize` changes it.",
+        ),
+        DiskError::Size { .. } => (ErrorKind::Invalid, "Write it like 10G or 512M."),
+        DiskError::NoRoom(_) => (
+            ErrorKind::NoSpace,
+            "Delete snapshots, raise the capacity, or make room on the disk below the store.",
+        ),
+        DiskError::NoDisk | DiskError::Gone => {
+            (ErrorKind::NotFound, "`tintype disk list` shows the disks.")
+        }
+    };
+    AppError::new(kind, object, error.to_string(), remedy)
 }
 
 /// An error of a mount of `object` at `dir`.

@@ -67,6 +67,16 @@ impl AppError {
         )
     }
 
+    /// No volume of this name, of whatever kind.
+    pub fn no_volume(name: &str) -> Self {
+        Self::new(
+            ErrorKind::NotFound,
+            format!("volume {name}"),
+            "does not exist",
+            "`tintype fs list` shows the filesystems, `tintype disk list` the disks.",
+        )
+    }
+
     /// No snapshot of this name.
     pub fn no_snapshot(volume: &str, name: &str) -> Self {
         Self::new(

@@ -45,14 +45,16 @@ impl App {
     }
 
     pub(crate) fn refuse_taken(&self, name: &VolumeName) -> AppResult<()> {
-        if self.store()?.volume(name.as_str()).is_none() {
-            return Ok(());
-        }
+        let Some(taken) = self.store()?.volume(name.as_str()) else { return Ok(()) };
+        let (kind, list) = match taken.meta.kind {
+            VolumeKind::Filesystem => ("filesystem", "fs"),
+            VolumeKind::Disk => ("disk", "disk"),
+        };
         Err(AppError::new(
             ErrorKind::Exists,
-            format!("filesystem {name}"),
+            format!("{kind} {name}"),
             "exists already",
-            "Choose another name; `tintype fs list` shows those in use.",
+            format!("Choose another name; `tintype {list} list` shows those in use."),
         ))
     }
 
@@ -66,13 +68,13 @@ impl App {
 
     /// One filesystem.
     pub fn fs_show(&self, name: &VolumeName) -> AppResult<FsInfo> {
-        self.fs_info(&self.volume(name)?)
+        self.fs_info(&self.filesystem(name)?)
     }
 
     /// Changes name, limits or compression.
     pub fn fs_update(&self, name: &VolumeName, update: &FsUpdate) -> AppResult<FsInfo> {
         let _one_change = self.admin.lock();
-        let volume = self.volume(name)?;
+        let volume = self.filesystem(name)?;
         if let Some(new) = update.name.as_ref().filter(|new| *new != name) {
             self.refuse_taken(new)?;
         }
@@ -90,7 +92,7 @@ impl App {
     /// Deletes a filesystem; with `force` also its mount and its snapshots.
     pub fn fs_delete(&self, name: &VolumeName, force: bool) -> AppResult<DeletedInfo> {
         let _one_change = self.admin.lock();
-        let volume = self.volume(name)?;
+        let volume = self.filesystem(name)?;
         let object = format!("filesystem {name}");
         let snapshots = self.store()?.snapshots(Some(volume.id));
         if !force && !snapshots.is_empty() {
@@ -170,7 +172,7 @@ fn apply(update: &FsUpdate, meta: &mut VolumeMeta) {
     }
 }
 
-fn has_snapshots(object: &str, count: usize) -> AppError {
+pub(crate) fn has_snapshots(object: &str, count: usize) -> AppError {
     AppError::new(
         ErrorKind::Busy,
         object,

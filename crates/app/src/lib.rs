@@ -7,6 +7,7 @@
 mod checks;
 mod compare;
 mod convert;
+mod disks;
 mod error;
 mod filesystems;
 mod folder;

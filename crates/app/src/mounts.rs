@@ -44,7 +44,7 @@ impl App {
     pub fn fs_mount(&self, name: &VolumeName, dir: &Path) -> AppResult<FsInfo> {
         let _one_change = self.admin.lock();
         self.revive()?;
-        let volume = self.volume(name)?;
+        let volume = self.filesystem(name)?;
         check_dir(dir)?;
         if let Some(mounted) = self.mounted(volume.id) {
             if mounted.dir == dir {
@@ -60,7 +60,7 @@ impl App {
     /// Unmounts a filesystem, and does not mount it at the next start.
     pub fn fs_unmount(&self, name: &VolumeName, force: bool) -> AppResult<FsInfo> {
         let _one_change = self.admin.lock();
-        let volume = self.volume(name)?;
+        let volume = self.filesystem(name)?;
         self.unmount_now(volume.id, force)?;
         self.problems.lock().remove(&volume.id);
         let volume = match self.remember(&volume, None) {

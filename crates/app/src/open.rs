@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use tintype_kv::FjallKv;
-use tintype_model::{SnapshotLimits, SnapshotRef, VolumeId, VolumeName};
+use tintype_model::{SnapshotLimits, SnapshotRef, VolumeId, VolumeKind, VolumeName};
 use tintype_segments::{FolderFiles, Segments};
-use tintype_store::{Snapshot, Store, StoreOptions, Volume};
+use tintype_store::{LineRef, Snapshot, Store, StoreOptions, Volume};
 
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
@@ -46,6 +46,10 @@ pub struct App {
     pub(crate) mounter: Arc<dyn Mounter>,
     /// What is mounted. Locked briefly: never while the kernel or the store is asked.
     pub(crate) mounts: Mutex<BTreeMap<VolumeId, Arc<Mounted>>>,
+    /// Disks that are open. Locked briefly, and while one is opened.
+    pub(crate) disks: Mutex<BTreeMap<LineRef, Arc<tintype_disk::Disk>>>,
+    /// What stands before and behind a disk's name in the address of its block device.
+    pub(crate) disk_address: Mutex<Option<(String, String)>>,
     /// Why a filesystem that should be mounted is not.
     pub(crate) problems: Mutex<BTreeMap<VolumeId, String>>,
     /// Held while names, volumes or mounts change: one such change at a time.
@@ -78,6 +82,8 @@ impl App {
             path,
             mounter,
             mounts: Mutex::default(),
+            disks: Mutex::default(),
+            disk_address: Mutex::default(),
             problems: Mutex::default(),
             admin: Mutex::default(),
             tally,
@@ -113,6 +119,7 @@ impl App {
         let _one_change = self.admin.lock();
         let said = self.write_holder(true);
         self.unmount_all();
+        self.close_disks();
         self.store()?.close().map_err(|e| store_error(&self.store_object(), &e))?;
         said
     }
@@ -136,6 +143,7 @@ impl App {
     /// Closes the store and opens it again: after a shutdown request of a program, or a failed write.
     /// Nothing may be mounted. The caller holds `admin`.
     pub(crate) fn reopen(&self) -> AppResult<()> {
+        self.disks.lock().clear();
         let mut place = self.store.write();
         if let Some(old) = place.take() {
             // What could not be written stays unwritten; that is known already.
@@ -147,9 +155,24 @@ impl App {
         Ok(())
     }
 
+    /// A volume of any kind.
     pub(crate) fn volume(&self, name: &VolumeName) -> AppResult<Volume> {
         let found = self.store()?.volume(name.as_str());
-        found.ok_or_else(|| AppError::no_filesystem(name.as_str()))
+        found.ok_or_else(|| AppError::no_volume(name.as_str()))
+    }
+
+    /// A filesystem.
+    pub(crate) fn filesystem(&self, name: &VolumeName) -> AppResult<Volume> {
+        let found = self.store()?.volume(name.as_str());
+        let found = found.ok_or_else(|| AppError::no_filesystem(name.as_str()))?;
+        if found.meta.kind == VolumeKind::Filesystem {
+            return Ok(found);
+        }
+        Err(AppError::invalid(
+            format!("disk {name}"),
+            "is no filesystem",
+            "`tintype fs list` shows the filesystems.",
+        ))
     }
 
     pub(crate) fn snapshot(&self, name: &SnapshotRef) -> AppResult<(Volume, Arc<Snapshot>)> {

@@ -15,7 +15,8 @@ use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
 use crate::types::{
-    CloneRequest, DeletedInfo, FsInfo, RestoreInfo, SnapshotCreate, SnapshotInfo, SnapshotUpdate,
+    CloneRequest, DeletedInfo, RestoreInfo, SnapshotCreate, SnapshotInfo, SnapshotUpdate,
+    VolumeInfo,
 };
 
 /// What is written into the metadata of every snapshot.
@@ -58,7 +59,7 @@ impl App {
         }
         Err(AppError::invalid(
             format!("snapshot {source}"),
-            format!("belongs to another filesystem than {}", volume.meta.name),
+            format!("belongs to another volume than {}", volume.meta.name),
             "Clone it instead: `tintype snapshot clone`.",
         ))
     }
@@ -217,7 +218,7 @@ impl App {
         Ok(())
     }
 
-    /// The live filesystem becomes that moment; `keep` saves what was there.
+    /// The live volume becomes that moment; `keep` saves what was there.
     pub fn snapshot_restore(
         &self,
         name: &SnapshotRef,
@@ -250,16 +251,38 @@ impl App {
         }
         self.tally.lock().set_newest(volume.id, Some(snapshot.id));
         self.entries_changed(volume.id);
-        Ok(RestoreInfo { filesystem: self.fs_show(&name.volume)?, restored: name.clone(), kept })
+        let (filesystem, disk) = match self.volume_info(&self.volume(&name.volume)?)? {
+            VolumeInfo::Filesystem(info) => (Some(info), None),
+            VolumeInfo::Disk(info) => (None, Some(info)),
+        };
+        Ok(RestoreInfo { filesystem, disk, restored: name.clone(), kept })
     }
 
-    /// A new, independent filesystem from a snapshot.
-    pub fn snapshot_clone(&self, name: &SnapshotRef, request: &CloneRequest) -> AppResult<FsInfo> {
+    fn volume_info(&self, volume: &Volume) -> AppResult<VolumeInfo> {
+        match volume.meta.kind {
+            VolumeKind::Filesystem => self.fs_info(volume).map(VolumeInfo::Filesystem),
+            VolumeKind::Disk => self.disk_info(volume).map(VolumeInfo::Disk),
+        }
+    }
+
+    /// A new, independent volume from a snapshot.
+    pub fn snapshot_clone(
+        &self,
+        name: &SnapshotRef,
+        request: &CloneRequest,
+    ) -> AppResult<VolumeInfo> {
         let (source, _) = self.snapshot(name)?;
         self.flush(&source)?;
         let _one_change = self.admin.lock();
         let (source, snapshot) = self.snapshot(name)?;
         self.refuse_taken(&request.name)?;
+        if source.meta.kind == VolumeKind::Disk && request.mount.is_some() {
+            return Err(AppError::invalid(
+                format!("disk {}", request.name),
+                "cannot be mounted",
+                "Leave --mount away; `tintype disk show` tells where a disk is served.",
+            ));
+        }
         let now = Timestamp::now();
         let mut meta = VolumeMeta::new(request.name.clone(), VolumeKind::Filesystem, now);
         meta.kind = source.meta.kind;
@@ -273,7 +296,12 @@ impl App {
         if !snapshot.writable() {
             self.tally.lock().set_newest(volume.id, Some(snapshot.id));
         }
-        self.mount_new(volume, request.mount.as_deref())
+        match source.meta.kind {
+            VolumeKind::Disk => self.volume_info(&volume),
+            VolumeKind::Filesystem => {
+                self.mount_new(volume, request.mount.as_deref()).map(VolumeInfo::Filesystem)
+            }
+        }
     }
 
     /// The entries of `.snapshots` or the live tree changed: on return the kernel remembers nothing old.

@@ -29,7 +29,7 @@ pub(crate) fn open(
 }
 
 /// Total and free bytes of the disk below the store.
-fn room(disk: &Path) -> Option<(u64, u64)> {
+pub(crate) fn room(disk: &Path) -> Option<(u64, u64)> {
     let room = rustix::fs::statvfs(disk).ok()?;
     let unit = room.f_frsize;
     Some((room.f_blocks.saturating_mul(unit), room.f_bavail.saturating_mul(unit)))
@@ -74,7 +74,7 @@ fn diff_entry(entry: tintype_fs::DiffEntry, ranges: bool) -> DiffEntry {
 pub(crate) fn fsck(store: &Store, repair: bool) -> Result<FsckInfo, StoreError> {
     let first = store.fsck(repair)?;
     let again = if repair && first.repaired > 0 { Some(store.fsck(false)?) } else { None };
-    let object = format!("store of {} filesystems", store.volumes().len());
+    let object = format!("store of {} volumes", store.volumes().len());
     Ok(fsck_info(&object, &first, again.as_ref()))
 }
 

@@ -1,6 +1,6 @@
 //! Use cases that keep a store well: sync, status.
 
-use tintype_model::VolumeName;
+use tintype_model::{VolumeKind, VolumeName};
 use tintype_store::{Store, StoreStatus};
 
 use crate::convert::store_error;
@@ -27,6 +27,8 @@ impl App {
         let store = self.store()?;
         let status = store.status().map_err(|e| store_error(&self.store_object(), &e))?;
         let (read_only, writable) = self.tally.lock().total();
+        let volumes = store.volumes();
+        let of_kind = |kind| volumes.iter().filter(|v| v.meta.kind == kind).count() as u64;
         Ok(StatusInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -34,7 +36,8 @@ impl App {
             store: self.store_path().to_owned(),
             addresses: self.addresses.lock().clone(),
             health: status.stopped.clone().unwrap_or_else(|| "ok".to_owned()),
-            filesystems: store.volumes().len() as u64,
+            filesystems: of_kind(VolumeKind::Filesystem),
+            disks: of_kind(VolumeKind::Disk),
             snapshots: read_only + writable,
             disk_bytes: status.record_bytes + status.segment_bytes,
             dead_bytes: status.segment_bytes.saturating_sub(status.segment_live_bytes),

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tintype_app::types::{CloneRequest, FsCreate, SnapshotCreate};
+use tintype_app::types::{CloneRequest, FsCreate, SnapshotCreate, VolumeInfo};
 use tintype_app::{App, AppOptions, NoMounter};
 use tintype_fs::Mounted;
 use tintype_fs::vfs::{Caller, Handle, Node, ROOT, Vfs, WriteFlags};
@@ -98,6 +98,7 @@ fn scrub_names_filesystem_snapshots_and_path() {
     assert!(second.scrub().unwrap().clean);
     let request = CloneRequest { name: VolumeName::new("copy").unwrap(), mount: None };
     let copy = second.snapshot_clone(&"home@one".parse().unwrap(), &request).unwrap();
+    let VolumeInfo::Filesystem(copy) = copy else { panic!("{copy:?}") };
     let home = second.fs_show(&VolumeName::new("home").unwrap()).unwrap();
     assert_eq!((home.referenced_bytes, copy.referenced_bytes), (Some(131_072), Some(131_072)));
     assert!(home.live_bytes > 131_072 && copy.live_bytes < 4096, "{home:?} {copy:?}");

@@ -173,7 +173,7 @@ fn clones_and_restores_keep_their_names() {
     let f = fixture(None);
     f.app.snapshot_create(&plain("home@a")).unwrap();
     let request = CloneRequest { name: volume("copy"), mount: None };
-    assert_eq!(f.app.snapshot_clone(&name("home@a"), &request).unwrap().name.as_str(), "copy");
+    assert_eq!(f.app.snapshot_clone(&name("home@a"), &request).unwrap().name().as_str(), "copy");
     assert_eq!(
         f.app.snapshot_clone(&name("home@a"), &request).unwrap_err().kind,
         ErrorKind::Exists
@@ -226,6 +226,6 @@ fn nothing_is_found_that_is_not_there() {
     assert_eq!(f.app.snapshot_show(&missing).unwrap_err().object, "snapshot home@x");
     assert_eq!(f.app.space(&[missing]).unwrap_err().kind, ErrorKind::NotFound);
     let (live, gone) = ("home".parse().unwrap(), "gone".parse().unwrap());
-    assert_eq!(f.app.diff(&live, &gone, false).unwrap_err().object, "filesystem gone");
+    assert_eq!(f.app.diff(&live, &gone, false).unwrap_err().object, "volume gone");
     assert!(f.app.diff(&live, &live, true).unwrap().entries.is_empty());
 }

@@ -1,6 +1,7 @@
 //! `tintype-bench-peers`: the rows on files of `tintype-bench`, in one run with other snapshotting or
 //! user-space filesystems. It mounts what this machine has - btrfs on a loop file, bindfs, zfs-fuse - and
-//! passes their folders on; all other arguments go to `tintype-bench` as they are. Needs root.
+//! passes their folders on; all other arguments go to `tintype-bench` as they are. Needs root. For the row `repository` it names the
+//! backup programs that are there: restic (Debian's) and rustic, in the search path or where `TINTYPE_BENCH_RUSTIC` says.
 
 mod peers;
 
@@ -33,10 +34,13 @@ fn main() -> ExitCode {
 fn run(base: &std::path::Path) -> Result<bool, String> {
     std::fs::create_dir_all(base).map_err(|e| format!("{}: {e}", base.display()))?;
     let mut there = Vec::new();
-    for way in WAYS {
-        match way(base) {
-            Ok(peer) => there.push(peer),
-            Err(text) => eprintln!("SKIPPED: {text}"),
+    let asked = |row: &str| std::env::args().skip(1).any(|word| word == row || word == "all");
+    if ["seq", "rand", "small", "fsync", "tree"].into_iter().any(asked) {
+        for way in WAYS {
+            match way(base) {
+                Ok(peer) => there.push(peer),
+                Err(text) => eprintln!("SKIPPED: {text}"),
+            }
         }
     }
     let program = std::env::current_exe().unwrap_or_default().with_file_name("tintype-bench");
@@ -44,6 +48,14 @@ fn run(base: &std::path::Path) -> Result<bool, String> {
     command.args(std::env::args_os().skip(1));
     for peer in &there {
         command.arg("--dir").arg(format!("{}={}", peer.name, peer.dir.display()));
+    }
+    if asked("repository") {
+        for name in ["restic", "rustic"] {
+            match peers::program(name) {
+                Ok(path) => drop(command.arg("--peer").arg(format!("{name}={path}"))),
+                Err(text) => eprintln!("SKIPPED: {text}"),
+            }
+        }
     }
     let status = command.status().map_err(|e| format!("tintype-bench: {e}"))?;
     // In reverse order, each taken down by its own Drop.

@@ -100,3 +100,12 @@ pub(crate) fn zfs(base: &Path) -> Result<Peer, String> {
     }
     Err(format!("zfs-fuse: {last}"))
 }
+
+/// A program of this name that starts.
+pub(crate) fn program(name: &str) -> Result<String, String> {
+    let variable = format!("TINTYPE_BENCH_{}", name.to_uppercase());
+    let path = std::env::var(variable).unwrap_or_else(|_| name.to_owned());
+    // restic knows no `--version`, rustic no `version`.
+    let word = if name == "restic" { "version" } else { "--version" };
+    run(&words(&format!("{path}|{word}"))).map(|()| path)
+}

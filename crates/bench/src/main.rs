@@ -10,6 +10,7 @@ mod loads;
 mod measure;
 mod options;
 mod report;
+mod repos;
 mod rows;
 mod server;
 mod signals;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let done = match arguments.peek().map(String::as_str) {
         Some("floor") => floor_main::run(arguments.skip(1)),
         Some("load") => load::run(arguments.skip(1)),
+        Some("fill-index") => repos::fill_index(arguments.skip(1)),
         _ => options::parse(&mut arguments).and_then(|options| rows::run(&options)),
     };
     match done {

@@ -16,12 +16,15 @@ pub(crate) const ROWS: &[&str] = &[
     "many-snapshots",
     "space-overwrite",
     "memory",
+    "repository",
+    "index-memory",
+    "chunking",
 ];
 
 const USAGE: &str = "usage: tintype-bench ROW... [--scale full|small] [--rounds N] [--on NAME,NAME] \
- [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--keep]
+ [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--peer NAME=PROGRAM]... [--keep]
 rows: seq rand small fsync tree snapshot-create snapshot-list snapshot-delete diff many-snapshots
-      space-overwrite memory all
+      space-overwrite memory repository index-memory chunking all
        tintype-bench floor|load ...";
 
 /// What "cold" means for a server: the kernel's caches always go.
@@ -47,6 +50,8 @@ pub(crate) struct Sizes {
     pub files: usize,
     pub changes: Vec<usize>,
     pub generated: usize,
+    pub backups: usize,
+    pub blobs: usize,
 }
 
 impl Sizes {
@@ -63,6 +68,8 @@ impl Sizes {
             files: 1_000_000,
             changes: vec![1_000, 100_000],
             generated: 0,
+            backups: 50,
+            blobs: 10_000_000,
         }
     }
 
@@ -79,6 +86,8 @@ impl Sizes {
             files: 500,
             changes: vec![10, 100],
             generated: 100,
+            backups: 4,
+            blobs: 20_000,
         }
     }
 }
@@ -96,6 +105,8 @@ pub(crate) struct Options {
     pub base: PathBuf,
     pub source: Option<PathBuf>,
     pub dirs: Vec<(String, PathBuf)>,
+    /// Other backup programs of the same format.
+    pub peers: Vec<(String, PathBuf)>,
     pub keep: bool,
 }
 
@@ -113,6 +124,7 @@ pub(crate) fn parse(arguments: &mut dyn Iterator<Item = String>) -> Result<Optio
         base: beside("bench-work"),
         source: None,
         dirs: Vec::new(),
+        peers: Vec::new(),
         keep: false,
     };
     while let Some(name) = arguments.next() {
@@ -143,11 +155,15 @@ fn set(options: &mut Options, name: &str, value: String) -> Result<(), String> {
         ("--tintype", _) => options.tintype = PathBuf::from(value),
         ("--base", _) => options.base = std::path::absolute(&value).map_err(|_| USAGE)?,
         ("--source", _) => options.source = Some(PathBuf::from(value)),
-        ("--dir", pair) => {
-            let (name, dir) = pair.split_once('=').ok_or(USAGE)?;
-            options.dirs.push((name.to_owned(), PathBuf::from(dir)));
-        }
+        ("--dir", pair) => options.dirs.push(named(pair)?),
+        ("--peer", pair) => options.peers.push(named(pair)?),
         _ => return Err(USAGE.to_owned()),
     }
     Ok(())
+}
+
+/// `NAME=PATH`.
+fn named(pair: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = pair.split_once('=').ok_or(USAGE)?;
+    Ok((name.to_owned(), PathBuf::from(path)))
 }

@@ -7,7 +7,7 @@ use crate::loads::{self, Figures, MakeCold};
 use crate::options::Options;
 use crate::report::Table;
 use crate::subject::{self, Subject};
-use crate::{snaps, trees, usage};
+use crate::{repos, snaps, trees, usage};
 
 const URING: &str = "/sys/module/fuse/parameters/enable_uring";
 
@@ -41,7 +41,11 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         options.rows.iter().map(String::as_str).partition(|row| on_files.contains(row));
     let mut done = if files.is_empty() { Ok(()) } else { on_subjects(options, &files) };
     for row in others {
-        done = done.and_then(|()| snaps::run(options, row).map_err(|e| format!("{row}: {e}")));
+        let run = || match row {
+            "repository" | "index-memory" | "chunking" => repos::run(options, row),
+            _ => snaps::run(options, row),
+        };
+        done = done.and_then(|()| run().map_err(|e| format!("{row}: {e}")));
     }
     drop(uring);
     if !options.keep {

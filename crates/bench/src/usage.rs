@@ -4,6 +4,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
 /// Writes everything back and drops all clean caches of the kernel. Needs root.
 pub(crate) fn drop_caches() -> Result<(), String> {
@@ -56,4 +58,35 @@ pub(crate) fn disk_bytes(dir: &Path) -> u64 {
         Err(_) => 0,
     });
     sizes.sum()
+}
+
+/// What a program took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    /// Seconds by the clock.
+    pub seconds: f64,
+    /// Seconds of processor time, user and system.
+    pub cpu: f64,
+    /// The most resident memory, in bytes. Never less than this process had when it started the program: that is how Linux counts.
+    pub peak: f64,
+}
+
+/// Runs a program to its end.
+#[allow(clippy::zombie_processes, clippy::cast_precision_loss)]
+pub(crate) fn cost(command: &mut Command) -> Result<Cost, String> {
+    let start = Instant::now();
+    let child = command.spawn().map_err(|e| format!("{command:?}: {e}"))?;
+    let pid = libc::pid_t::try_from(child.id()).map_err(|e| e.to_string())?;
+    let mut status = 0;
+    // SAFETY: a structure of integers, for which zeroes are values.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both places are ours and live; the process is our child and nobody else waits for it.
+    let ended = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut used) };
+    let seconds = start.elapsed().as_secs_f64();
+    if ended != pid || status != 0 {
+        return Err(format!("{command:?} ended with status {status:#x}"));
+    }
+    let time = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+    let (cpu, peak) = (time(used.ru_utime) + time(used.ru_stime), used.ru_maxrss as f64 * 1024.0);
+    Ok(Cost { seconds, cpu, peak })
 }

@@ -133,7 +133,7 @@ pub fn escape(text: &str) -> String {
 /// The path of a snapshot.
 pub fn snapshot_path(name: &tintype_model::SnapshotRef) -> String {
     format!(
-        "/filesystems/{}/snapshots/{}",
+        "/volumes/{}/snapshots/{}",
         escape(name.volume.as_str()),
         escape(name.snapshot.as_str())
     )
@@ -152,6 +152,6 @@ mod tests {
     fn odd_names_are_escaped() {
         assert_eq!(escape("a b/ü?"), "a%20b%2F%C3%BC%3F");
         let name = "home@50%".parse().unwrap();
-        assert_eq!(snapshot_path(&name), "/filesystems/home/snapshots/50%25");
+        assert_eq!(snapshot_path(&name), "/volumes/home/snapshots/50%25");
     }
 }

@@ -1,7 +1,8 @@
 //! `copy_file_range`: whole blocks are shared where both sides are aligned alike, edges copied.
 //!
 //! While blocks are shared the locks of both trees are held, so that the source cannot lose a block
-//! before the destination refers to it.
+//! before the destination refers to it; and the store keeps the source's moment until a commit has taken that. So sharing is
+//! as durable as a write: with the next commit.
 
 use crate::blocks;
 use crate::edit::Edit;
@@ -51,19 +52,10 @@ pub(crate) fn copy(
     let alike = source.offset % BYTES == target.offset % BYTES;
     let limit = length.min(if alike { SHARE } else { COPY });
     // Another moment's blocks may lose their last name at any time: none is freed before a commit has
-    // taken the new references.
+    // taken the new references, however long a full disk makes it wait.
     let other = !matches!(from, Place::Live(tree) if Arc::ptr_eq(tree, to));
-    let hold = (other && alike).then(|| to.store.hold_reclaim());
-    if hold.is_some() {
-        // What waits becomes durable first: a full disk refuses here, before anything is shared, and the few records of
-        // the sharing may use the room that is kept.
-        to.store.sync()?;
-    }
-    let done = copy_steps(from, source, to, target, limit, inode.size)?;
-    if hold.is_some() {
-        to.store.sync()?;
-    }
-    Ok(done)
+    let _loan = if other && alike { Some(to.store.lend(from.moment())?) } else { None };
+    copy_steps(from, source, to, target, limit, inode.size)
 }
 
 fn copy_steps(

@@ -6,6 +6,7 @@
 
 use crate::vfs::Errno;
 use tintype_store::StoreError;
+use tintype_store::limits::Refusal;
 
 /// Why an operation on a filesystem failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,15 @@ fn store_errno(error: &StoreError) -> Errno {
         error => tracing::error!(%error, "the store failed an operation"),
     }
     Errno(libc::EIO)
+}
+
+impl From<Refusal> for FsError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Quota => Self::Refused(libc::EDQUOT),
+            Refusal::Room => Self::Refused(libc::ENOSPC),
+        }
+    }
 }
 
 impl From<FsError> for Errno {

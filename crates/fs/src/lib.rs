@@ -7,7 +7,6 @@
 mod acl;
 mod allocate;
 mod attributes;
-mod blocks;
 mod caller;
 mod calls;
 mod check;
@@ -23,7 +22,6 @@ mod inode;
 mod ioctl;
 mod keeper;
 mod keys;
-mod limits;
 mod listing;
 mod moments;
 mod mounted;
@@ -50,10 +48,12 @@ mod wire;
 mod write;
 mod xattrs;
 
+use tintype_store::{blockmap as blocks, limits};
+
 pub use check::{CheckProblem, CheckReport, check};
 pub use diff::{Change, DiffEntry, Object, diff};
 pub use error::FsError;
 pub use holders::{Holder, holders, holders_at};
-pub use limits::{Space, SpaceProbe};
 pub use mounted::{Mounted, TreeUsage, usage};
 pub use paths::paths_of;
+pub use tintype_store::limits::{Space, SpaceProbe};

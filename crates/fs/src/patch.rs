@@ -1,39 +1,17 @@
 //! Changing parts of blocks: where the old bytes come from, and how the rest is written.
 //!
-//! A block that is still staged in memory is changed in place. Any other block's old content is
-//! read outside the lock; since blocks on disk never change, content once read stays right as
-//! long as the piece is the same, which is checked again under the lock.
+//! The rules are the store's (`tintype_store::patch`); here they meet inodes and their maps.
 
 use crate::blocks;
 use crate::edit::Edit;
 use crate::error::{Result, refuse};
-use crate::read::{BYTES, SPAN_BLOCKS, TRIES};
+use crate::read::BYTES;
 use crate::tree::Tree;
-use std::collections::HashMap;
+use tintype_store::content::TRIES;
 use tintype_store::{BLOCK, Moment, Piece, StoreError};
 
-/// Old blocks, by extent and index.
-#[derive(Default)]
-pub(crate) struct Olds(HashMap<(u64, u16), Box<[u8]>>);
-
-/// An operation's answer, or the blocks that it needs first.
-pub(crate) enum Step<T> {
-    /// It is done.
-    Done(T),
-    /// These blocks have to be read.
-    Read(Vec<Piece>),
-}
-
-/// What is below a partly written block.
-#[derive(Clone)]
-pub(crate) enum Base {
-    /// Nothing: zeroes.
-    Zero,
-    /// A block in memory that can be changed in place.
-    InPlace(Piece),
-    /// This content.
-    Old(Box<[u8]>),
-}
+pub(crate) use tintype_store::content::locate;
+pub(crate) use tintype_store::patch::{Base, Olds, Step};
 
 impl Tree {
     /// Runs an operation that may need old blocks.
@@ -42,6 +20,7 @@ impl Tree {
         mut f: impl FnMut(&mut Edit<'_>, &Olds) -> Result<Step<T>>,
     ) -> Result<T> {
         self.check()?;
+        self.store.admit(false)?;
         let mut olds = Olds::default();
         for _ in 0..TRIES {
             let (wanted, reader) = {
@@ -58,22 +37,12 @@ impl Tree {
                     Step::Read(wanted) => (wanted, reader),
                 }
             };
-            for piece in wanted {
-                let mut block = vec![0; BLOCK].into_boxed_slice();
-                match reader.read(piece.extent, piece.first, 1, &mut block) {
-                    Ok(()) => drop(olds.0.insert((piece.extent, piece.first), block)),
-                    Err(StoreError::Moved(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            // What has to be read goes into new blocks.
+            self.store.admit(true)?;
+            olds.read(&reader, &wanted)?;
         }
         Err(StoreError::Moved(0).into())
     }
-}
-
-/// Span and position in it of a block.
-pub(crate) const fn locate(block: u64) -> (u64, u16) {
-    (block / SPAN_BLOCKS, (block % SPAN_BLOCKS) as u16)
 }
 
 impl Edit<'_> {
@@ -86,19 +55,10 @@ impl Edit<'_> {
         wanted: &mut Vec<Piece>,
     ) -> Result<Base> {
         let (span, at) = locate(block);
-        let Some(piece) = blocks::find(&self.pieces(ino, span)?, at) else { return Ok(Base::Zero) };
-        if piece.extent == 0 {
-            return Ok(Base::Zero);
-        }
-        if self.state.is_open(&piece) {
-            return Ok(Base::InPlace(piece));
-        }
-        match olds.0.get(&(piece.extent, piece.first)) {
-            Some(content) => Ok(Base::Old(content.clone())),
-            None => {
-                wanted.push(piece);
-                Ok(Base::Zero)
-            }
+        let piece = blocks::find(&self.pieces(ino, span)?, at);
+        match piece.filter(|piece| piece.extent != 0 && self.state.is_open(piece)) {
+            Some(piece) => Ok(Base::InPlace(piece)),
+            None => Ok(olds.base(piece, wanted)),
         }
     }
 

@@ -7,12 +7,13 @@ use crate::tree::Tree;
 use crate::vfs::Node;
 use std::sync::Arc;
 use tintype_model::SnapshotId;
-use tintype_store::{Moment, Store, View};
+use tintype_store::{LineRef, Moment, MomentRef, Store, View};
 
 /// A read-only moment under a slot.
 pub(crate) struct Frozen {
     /// Its slot in node numbers.
     pub(crate) slot: u32,
+    id: SnapshotId,
     seed: u64,
     view: View,
 }
@@ -22,7 +23,7 @@ impl Frozen {
     pub(crate) fn open(store: &Store, snapshot: SnapshotId, slot: u32) -> Result<Self> {
         let mut view = store.view(snapshot)?;
         match reading::superblock(&mut view)? {
-            Some(sup) => Ok(Self { slot, seed: sup.seed, view }),
+            Some(sup) => Ok(Self { slot, id: snapshot, seed: sup.seed, view }),
             None => refuse(libc::ENOENT),
         }
     }
@@ -61,6 +62,17 @@ impl Place {
     /// The node of an inode here.
     pub(crate) fn node(&self, ino: u64) -> Node {
         pack(self.slot(), ino)
+    }
+
+    /// Which moment of the store it is.
+    pub(crate) fn moment(&self) -> MomentRef {
+        match self {
+            Self::Live(tree) => match tree.line {
+                LineRef::Volume(id) => MomentRef::Live(id),
+                LineRef::Snapshot(id) => MomentRef::Snapshot(id),
+            },
+            Self::Frozen(frozen) => MomentRef::Snapshot(frozen.id),
+        }
     }
 
     /// The tree to change, or `EROFS`.

@@ -13,6 +13,7 @@ use crate::vfs::{
 use crate::{copy, reading, seek, snapdir, xattrs};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tintype_store::limits::PLENTY;
 
 impl Vfs for Mounted {
     fn lookup(&self, _: &Caller, dir: Node, name: &[u8]) -> Reply<Entry> {
@@ -198,7 +199,16 @@ impl Vfs for Mounted {
         let state = self.live.state.lock();
         let (live, inodes) = (state.live(), state.sup.inodes);
         drop(state);
-        Ok(self.live.limits.statfs(live, inodes))
+        let (blocks, free) = self.live.limits.room(live);
+        Ok(Statfs {
+            block_size: tintype_store::BLOCK as u32,
+            blocks,
+            free,
+            available: free,
+            files: PLENTY,
+            files_free: PLENTY.saturating_sub(inodes),
+            name_max: crate::names::NAME_MAX as u32,
+        })
     }
 
     fn getxattr(&self, _: &Caller, node: Node, name: &[u8]) -> Reply<Vec<u8>> {

@@ -103,6 +103,7 @@ impl Tree {
     /// Runs one operation that changes the tree: all or nothing.
     pub(crate) fn edit<T>(&self, f: impl FnOnce(&mut Edit<'_>) -> Result<T>) -> Result<T> {
         self.check()?;
+        self.store.admit(false)?;
         let result = {
             let mut state = self.state.lock();
             let mut edit = Edit::new(&mut state);
@@ -117,7 +118,7 @@ impl Tree {
     /// Refuses what the edit adds when there is no room for its records.
     pub(crate) fn check_room(&self, edit: &mut Edit<'_>) -> Result<()> {
         let records = u64::try_from(edit.record_growth()).unwrap_or(0);
-        self.limits.check(edit.state.live(), Need { records, ..Need::default() })
+        Ok(self.limits.check(edit.state.live(), Need { records, ..Need::default() })?)
     }
 
     /// Finds a name; the kernel gets a reference if it exists.

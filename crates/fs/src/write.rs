@@ -6,29 +6,34 @@
 use crate::attributes::CAPABILITY;
 use crate::blocks;
 use crate::edit::Edit;
-use crate::error::{Result, refuse};
+use crate::error::{FsError, Result, refuse};
 use crate::inode::{APPEND, IMMUTABLE, Inode, now};
 use crate::limits::Need;
-use crate::patch::{Base, Olds, Step, locate};
+use crate::patch::{Olds, Step, locate};
 use crate::read::{BYTES, SPAN_BLOCKS};
 use crate::tree::Tree;
 use crate::vfs::WriteFlags;
-use tintype_store::{BLOCK, Piece};
+use tintype_store::Piece;
+use tintype_store::patch::{Ends, Target, overwrite};
 
 /// Largest size of a file.
 pub(crate) const SIZE_MAX: u64 = 1 << 44;
 
-/// A range of bytes with the old content of its two ends.
-struct Ends {
-    head: Option<(u64, Base)>,
-    tail: Option<(u64, Base)>,
+/// The content of one file, while an edit overwrites it.
+struct File<'a, 'e> {
+    edit: &'a mut Edit<'e>,
+    ino: u64,
 }
 
-impl Ends {
-    fn of(&self, block: u64) -> Option<&Base> {
-        let found = |end: &'_ Option<(u64, Base)>| end.as_ref().is_some_and(|(b, _)| *b == block);
-        let end = if found(&self.head) { &self.head } else { &self.tail };
-        end.as_ref().filter(|(own, _)| *own == block).map(|(_, base)| base)
+impl Target for File<'_, '_> {
+    type Error = FsError;
+
+    fn modify(&mut self, piece: &Piece, skip: usize, data: &[u8]) -> Result<()> {
+        self.edit.modify(piece, skip, data)
+    }
+
+    fn write_whole(&mut self, first: u64, data: &[u8]) -> Result<()> {
+        self.edit.write_whole(self.ino, first, data)
     }
 }
 
@@ -53,6 +58,7 @@ impl Tree {
         flags: WriteFlags,
     ) -> Result<usize> {
         self.limits.refresh(&self.store);
+        self.store.admit(true)?;
         self.edit_blocks(|edit, olds| edit.write(self, olds, ino, offset, data, flags))
     }
 }
@@ -84,14 +90,14 @@ impl Edit<'_> {
             return refuse(libc::EFBIG);
         }
         let mut wanted = Vec::new();
-        let ends = self.ends(olds, ino, offset, end, &mut wanted)?;
+        let ends = Ends::of(offset, end, |block| self.base(olds, ino, block, &mut wanted))?;
         if !wanted.is_empty() {
             return Ok(Step::Read(wanted));
         }
         let need = self.need(ino, offset / BYTES, end.div_ceil(BYTES))?;
         tree.limits.check(self.state.live(), need)?;
         let capable = self.has_capability(ino)?;
-        self.write_spans(ino, offset, data, &ends)?;
+        overwrite(&mut File { edit: self, ino }, offset, data, &ends)?;
         if capable {
             self.erase_xattr(ino, CAPABILITY)?;
         }
@@ -107,28 +113,6 @@ impl Edit<'_> {
             inode.kill_set_id();
         }
         Ok(())
-    }
-
-    /// The old content of the first and last block where the range covers them partly.
-    fn ends(
-        &mut self,
-        olds: &Olds,
-        ino: u64,
-        offset: u64,
-        end: u64,
-        wanted: &mut Vec<Piece>,
-    ) -> Result<Ends> {
-        let (first, last) = (offset / BYTES, (end - 1) / BYTES);
-        let head_cut = !offset.is_multiple_of(BYTES);
-        let tail_cut = !end.is_multiple_of(BYTES);
-        let mut ends = Ends { head: None, tail: None };
-        if head_cut || (tail_cut && first == last) {
-            ends.head = Some((first, self.base(olds, ino, first, wanted)?));
-        }
-        if tail_cut && first != last {
-            ends.tail = Some((last, self.base(olds, ino, last, wanted)?));
-        }
-        Ok(ends)
     }
 
     /// What writing the blocks [from, to) needs.
@@ -151,62 +135,4 @@ impl Edit<'_> {
         }
         Ok(need)
     }
-
-    fn write_spans(&mut self, ino: u64, mut at: u64, mut rest: &[u8], ends: &Ends) -> Result<()> {
-        // Both ends first: staging whole blocks may fill and seal the extent that they lie in.
-        if let Some(Base::InPlace(piece)) = ends.of(at / BYTES) {
-            let skip = (at % BYTES) as usize;
-            let (part, tail) = rest.split_at(rest.len().min(BLOCK - skip));
-            self.modify(piece, skip, part)?;
-            at += part.len() as u64;
-            rest = tail;
-        }
-        let end = at + rest.len() as u64;
-        if let Some(Base::InPlace(piece)) = ends.of(end / BYTES)
-            && !end.is_multiple_of(BYTES)
-            && !rest.is_empty()
-        {
-            let (head, part) = rest.split_at(rest.len() - (end % BYTES) as usize);
-            self.modify(piece, 0, part)?;
-            rest = head;
-        }
-        while !rest.is_empty() {
-            let span_end = (at / (BYTES * SPAN_BLOCKS) + 1) * BYTES * SPAN_BLOCKS;
-            let take = rest.len().min((span_end - at) as usize);
-            let (part, tail) = rest.split_at(take);
-            self.write_in_span(ino, at, part, ends)?;
-            rest = tail;
-            at += take as u64;
-        }
-        Ok(())
-    }
-
-    /// Writes a range that lies in one span; nothing of it can be changed in place.
-    fn write_in_span(&mut self, ino: u64, offset: u64, data: &[u8], ends: &Ends) -> Result<()> {
-        if offset.is_multiple_of(BYTES) && data.len().is_multiple_of(BLOCK) {
-            return self.write_whole(ino, offset / BYTES, data);
-        }
-        let merged = merge(offset, data, ends);
-        self.write_whole(ino, offset / BYTES, &merged)
-    }
-}
-
-/// Whole blocks around `data`, filled up with the old content of both ends.
-fn merge(offset: u64, data: &[u8], ends: &Ends) -> Vec<u8> {
-    let end = offset + data.len() as u64;
-    let (first, last) = (offset / BYTES, (end - 1) / BYTES);
-    let mut out = vec![0; ((last - first + 1) * BYTES) as usize];
-    for block in [first, last] {
-        let from = ((block - first) * BYTES) as usize;
-        if let Some(Base::Old(content)) = ends.of(block)
-            && let Some(part) = out.get_mut(from..from + BLOCK)
-        {
-            part.copy_from_slice(content);
-        }
-    }
-    let skip = (offset % BYTES) as usize;
-    if let Some(part) = out.get_mut(skip..skip + data.len()) {
-        part.copy_from_slice(data);
-    }
-    out
 }

@@ -234,6 +234,18 @@ impl History {
         self.tree.predict(removal)
     }
 
+    /// As [`History::predict`], as if these names were not there.
+    pub fn predict_without(&mut self, names: &[Point], removal: &Removal) -> u64 {
+        for point in names {
+            self.tree.remove_name(*point);
+        }
+        let bytes = self.tree.predict(removal);
+        for point in names {
+            self.tree.add_name(*point);
+        }
+        bytes
+    }
+
     /// A new space with an open epoch of its own, and a head.
     pub fn create_space(&mut self, batch: &mut Batch, parent: Option<Point>, tag: u64) -> SpaceId {
         let id = SpaceId(self.next_space);

@@ -8,11 +8,13 @@
 
 mod assemble;
 mod files;
+mod gitignore;
 mod parent;
 mod roots;
 mod state;
 mod stream;
 mod walk;
+mod worktree;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crossbeam_channel::bounded;
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 
-pub use state::{BackupFailure, BackupProgress};
+pub use state::BackupProgress;
 pub use stream::{StreamFile, backup_stream};
 
 use crate::chunker::Cutter;
@@ -34,7 +36,8 @@ use crate::local::{LocalReader, ReadOptions};
 use crate::moment::Moment;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotFile, SnapshotSummary};
-use crate::writer::{BlobOptions, BlobWriter, Scratch, Written};
+use crate::threads::threads;
+use crate::writer::{BlobOptions, BlobWriter, Scratch};
 
 use files::read_files;
 use state::Run;
@@ -74,6 +77,8 @@ pub struct BackupOptions {
     pub if_present: Vec<Marker>,
     /// Folders that are tagged as caches are left out.
     pub caches: bool,
+    /// What git's rules leave alone is left out of working trees; `.git` itself is saved.
+    pub gitignore: bool,
     /// Files with more bytes are left out.
     pub larger_than: Option<u64>,
     /// Stays on the filesystems of the paths.
@@ -108,25 +113,27 @@ pub fn backup(
     options: &BackupOptions,
     progress: &BackupProgress,
 ) -> Result<Saved> {
-    let (start, clock) = (Timestamp::now(), Instant::now());
     let writer = BlobWriter::new(repo.clone(), Arc::clone(&index), options.blobs);
-    let root = save_trees(repo, &index, &writer, parents, options, progress);
-    // The writer knows the first failure; a thread that met its consequences knows less.
-    let written = match (&root, writer) {
-        (Err(RepoError::Stopped) | Ok(_), writer) => writer.finish(),
-        (Err(_), _) => Ok(Written::default()),
-    };
-    let (written, tree) = match (written, root) {
-        (Err(first), _) => return Err(first),
-        (Ok(_), Err(error)) => return Err(error),
-        (Ok(written), Ok(tree)) => (written, tree),
-    };
+    finished(writer, progress, |writer| {
+        save_trees(repo, &index, writer, parents, options, progress)
+    })
+}
+
+/// Has `save` bring everything to the writer, completes the writer, and sums up.
+fn finished(
+    writer: BlobWriter,
+    progress: &BackupProgress,
+    save: impl FnOnce(&BlobWriter) -> Result<BlobId>,
+) -> Result<Saved> {
+    let (start, clock) = (Timestamp::now(), Instant::now());
+    let root = save(&writer);
+    let (tree, written) = writer.finish_after(root)?;
     let mut summary = progress.summary(&written);
-    let seconds = clock.elapsed().as_secs_f64();
     let zone = TimeZone::system();
     summary.backup_start = Some(Moment::in_zone(start, &zone));
     summary.backup_end = Some(Moment::in_zone(Timestamp::now(), &zone));
-    (summary.backup_duration, summary.total_duration) = (seconds, seconds);
+    summary.backup_duration = clock.elapsed().as_secs_f64();
+    summary.total_duration = summary.backup_duration;
     Ok(Saved { tree, summary })
 }
 
@@ -181,13 +188,6 @@ fn first_failure(readers: Vec<std::thread::Result<Result<()>>>, walked: Result<(
     match failures.pop() {
         Some(failure) => failure,
         None => stopped.into_iter().find(Result::is_err).unwrap_or(Ok(())),
-    }
-}
-
-fn threads(wanted: usize) -> usize {
-    match wanted {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        some => some,
     }
 }
 

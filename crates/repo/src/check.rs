@@ -9,10 +9,10 @@ mod packs;
 mod read;
 mod subset;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use finding::{FINDINGS_MAX, Finding, Report, Severity};
+pub use finding::{FINDINGS_MAX, Finding, Mend, Report, Severity};
 pub(crate) use subset::parse_bytes;
 pub use subset::{NotASubset, ReadData};
 
@@ -21,6 +21,8 @@ use crate::error::Result;
 use crate::id::{BlobId, PackId, SnapshotId};
 use crate::index::Index;
 use crate::pack::BlobKind;
+use crate::parallel::in_parallel;
+use crate::progress::MendProgress;
 use crate::reach::{Marks, Seen, reach, threads};
 use crate::repository::Repository;
 
@@ -73,6 +75,29 @@ pub fn check(
     report.packs_read = progress.packs.load(Ordering::Relaxed);
     report.bytes_read = progress.bytes.load(Ordering::Relaxed);
     Ok(report)
+}
+
+/// Reads all packs that the index names; gives those that are damaged, in order.
+pub(crate) fn damaged_packs(
+    repo: &Repository,
+    threads: usize,
+    progress: &MendProgress,
+) -> Result<Vec<PackId>> {
+    let (quiet, findings, read) =
+        (Findings::default(), Findings::default(), CheckProgress::default());
+    let (index, packs) = indexed_packs(repo, &quiet)?;
+    let chosen = subset::choose(ReadData::All, &packs)?;
+    progress.packs_to_read(chosen.len());
+    in_parallel(&chosen, threads, |pack| {
+        read::read_packs(repo, &index, &packs, &[*pack], 1, &findings, &read);
+        progress.pack()
+    })?;
+    let report = findings.into_report();
+    let damaged = report.findings.iter().filter_map(|finding| match finding {
+        Finding::Pack { id, .. } | Finding::Blob { pack: id, .. } => Some(*id),
+        _ => None,
+    });
+    Ok(damaged.collect::<BTreeSet<_>>().into_iter().collect())
 }
 
 /// The trees of all snapshots that can be read.

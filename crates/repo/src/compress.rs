@@ -99,7 +99,7 @@ pub fn unpack_file(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
 }
 
 /// The content of a frame of unknown length, at most `max` bytes.
-fn unpack_frame(frame: &[u8], max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn unpack_frame(frame: &[u8], max: usize) -> io::Result<Vec<u8>> {
     let mut plain = Vec::new();
     let from = zstd::stream::read::Decoder::new(frame)?;
     from.take(max as u64 + 1).read_to_end(&mut plain)?;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -13,19 +13,64 @@ use crate::error::{RepoError, Result};
 use crate::id::{BlobId, PackId, SnapshotId};
 use crate::index::{Found, Index};
 use crate::pack::BlobKind;
-use crate::reach::{Marks, Seen, reach, threads};
+use crate::reach::{Marks, Seen, reach};
 use crate::repository::Repository;
 use crate::snapshot::SnapshotFile;
+use crate::threads::threads;
+use crate::watch::Stop;
 use crate::writer::{BlobOptions, BlobWriter, Scratch, Written};
+
+/// How is copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// How blobs are written. With its `dry_run` nothing is written: neither blobs nor snapshots.
+    pub blobs: BlobOptions,
+    /// Threads; 0: as many as processors.
+    pub threads: usize,
+}
+
+/// Counters of a running copy: read at any time, by any thread.
+#[derive(Debug, Default)]
+pub struct CopyProgress {
+    /// Blobs to copy; 0 until that is known.
+    pub blobs_total: AtomicU64,
+    /// Their sealed bytes.
+    pub bytes_total: AtomicU64,
+    /// Blobs copied.
+    pub blobs: AtomicU64,
+    /// Their sealed bytes in the source.
+    pub bytes: AtomicU64,
+    stop: Stop,
+}
+
+impl CopyProgress {
+    /// None yet; the copy ends soon when `stop` is asked for. What was copied is found by the next one.
+    pub fn new(stop: Stop) -> Self {
+        Self { stop, ..Self::default() }
+    }
+
+    fn planned(&self, todo: &[Vec<Found>]) {
+        let blobs = todo.iter().flatten();
+        let bytes = blobs.map(|found| u64::from(found.blob.length)).sum();
+        self.bytes_total.store(bytes, Ordering::Relaxed);
+        let count = todo.iter().map(|pack| pack.len() as u64).sum();
+        self.blobs_total.store(count, Ordering::Relaxed);
+    }
+
+    fn copied(&self, found: &Found) {
+        self.blobs.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(u64::from(found.blob.length), Ordering::Relaxed);
+    }
+}
 
 /// What a copy did.
 #[derive(Debug, Default)]
 pub struct Copied {
-    /// Old and new id of each snapshot that was copied.
-    pub snapshots: Vec<(SnapshotId, SnapshotId)>,
+    /// Old and new id of each snapshot that was copied; no new one after a dry run.
+    pub snapshots: Vec<(SnapshotId, Option<SnapshotId>)>,
     /// Snapshots that were there already.
     pub there: Vec<SnapshotId>,
-    /// What was written.
+    /// What was written, or would have been.
     pub written: Written,
 }
 
@@ -34,7 +79,8 @@ pub fn same_cuts(from: &Repository, to: &Repository) -> bool {
     from.config().chunker_polynomial == to.config().chunker_polynomial
 }
 
-/// Copies snapshots with all that they need. The caller holds locks on both repositories.
+/// Copies snapshots with all that they need. The caller holds locks on both repositories; `guard` is asked whether it still does before
+/// snapshots are written, and ends the run by its error.
 ///
 /// # Errors
 /// Failures of either place; something that is missing or damaged in `from`. No snapshot is written in `to` then.
@@ -42,8 +88,9 @@ pub fn copy_snapshots(
     from: &Repository,
     to: &Repository,
     snapshots: &[SnapshotFile],
-    options: BlobOptions,
-    wanted_threads: usize,
+    options: CopyOptions,
+    progress: &CopyProgress,
+    guard: &dyn Fn() -> Result<()>,
 ) -> Result<Copied> {
     let there = to.snapshots()?;
     let (old, new): (Vec<_>, Vec<_>) =
@@ -53,22 +100,18 @@ pub fn copy_snapshots(
         return Ok(copied);
     }
     let source = from.index()?;
-    let writer = BlobWriter::new(to.clone(), Arc::new(to.index_in_use()?), options);
-    let todo = needed(from, &source, &writer, &new, wanted_threads)?;
-    let done = copy_blobs(from, &source, &writer, &todo, threads(wanted_threads));
-    copied.written = match done {
-        // The writer knows why.
-        Ok(()) | Err(RepoError::Stopped) => {
-            let written = writer.finish()?;
-            done.map(|()| written)?
-        }
-        Err(error) => return Err(error),
-    };
+    let writer = BlobWriter::new(to.clone(), Arc::new(to.index_in_use()?), options.blobs);
+    let todo = needed(from, &source, &writer, &new, options.threads)?;
+    progress.planned(&todo);
+    let done = copy_blobs(from, &source, &writer, &todo, threads(options.threads), progress);
+    copied.written = writer.finish_after(done)?.1;
+    guard()?;
     for snapshot in new {
         let mut copy = snapshot.clone();
         copy.set_parents(vec![]);
         copy.original = Some(snapshot.first_id());
-        copied.snapshots.push((snapshot.id, to.save_snapshot(&mut copy)?));
+        let id = if options.blobs.dry_run { None } else { Some(to.save_snapshot(&mut copy)?) };
+        copied.snapshots.push((snapshot.id, id));
     }
     Ok(copied)
 }
@@ -87,7 +130,7 @@ fn is_copy(copy: &SnapshotFile, snapshot: &SnapshotFile) -> bool {
         && set(&copy.tags) == set(&snapshot.tags)
 }
 
-/// The blobs that the other repository has not, by pack, in the order in which they lie there.
+/// The blobs that the other repository has not, each once, by pack, in the order in which they lie there.
 fn needed(
     from: &Repository,
     source: &Index,
@@ -124,17 +167,22 @@ fn copy_blobs(
     writer: &BlobWriter,
     todo: &[Vec<Found>],
     count: usize,
+    progress: &CopyProgress,
 ) -> Result<()> {
     let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+    let one = |found: &Found, scratch: &mut Scratch| {
+        progress.stop.check()?;
+        let (kind, id) = (found.blob.kind, found.blob.id);
+        let plain = from.blob(source, kind, id)?;
+        writer.add(scratch, kind, id, &plain)?;
+        progress.copied(found);
+        Ok(())
+    };
     let work = || {
         let mut scratch = Scratch::default();
         while let Some(list) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
             for found in list {
-                let (kind, id) = (found.blob.kind, found.blob.id);
-                let copied = from
-                    .blob(source, kind, id)
-                    .and_then(|plain| writer.add(&mut scratch, kind, id, &plain));
-                if let Err(error) = copied {
+                if let Err(error) = one(found, &mut scratch) {
                     next.store(todo.len(), Ordering::Relaxed);
                     failure.lock().get_or_insert(error);
                     return;

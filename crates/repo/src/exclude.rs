@@ -75,6 +75,15 @@ impl Excludes {
         self.patterns.is_empty()
     }
 
+    /// Does only the last part of a path count, whatever folder it is in?
+    pub fn by_name(&self) -> bool {
+        let plain = |text: &str| {
+            let text = text.strip_suffix('/').unwrap_or(text);
+            !text.contains(['/', '[', '{', '\\']) && !text.contains("**")
+        };
+        self.patterns.iter().all(|pattern| plain(&pattern.text))
+    }
+
     /// Is this absolute path left out?
     pub fn excludes(&self, path: &Path) -> bool {
         if self.patterns.is_empty() {
@@ -125,6 +134,18 @@ mod tests {
         check(&["/a/*/z"], &["/a/b/z"], &["/a/b/c/z"]);
         check(&["*", "!*.rs"], &["/a.c"], &["/a.rs"]);
         check(&["dir/"], &["/x/dir"], &[]);
+    }
+
+    #[test]
+    fn patterns_on_names_alone_are_known() {
+        let by_name = |pattern| Excludes::new([pattern], []).unwrap().by_name();
+        for pattern in ["*.o", "tmp", "dir/", "!a?c"] {
+            assert!(by_name(pattern), "{pattern}");
+        }
+        for pattern in ["/a", "a/b", "**/a", "x**y", "x[!a]y", "{a,b/c}", "a\\*"] {
+            assert!(!by_name(pattern), "{pattern}");
+        }
+        assert!(Excludes::default().by_name());
     }
 
     #[test]

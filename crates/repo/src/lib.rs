@@ -14,9 +14,12 @@ mod compress;
 mod config;
 mod copy;
 mod crypto;
+mod diff;
 mod error;
 mod exclude;
 mod forget;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod hostile;
 mod id;
 mod index;
 mod json;
@@ -24,15 +27,24 @@ mod keyfile;
 mod local;
 mod lock;
 mod lookup;
+mod merge;
 mod moment;
 mod pack;
+mod parallel;
+mod progress;
 mod prune;
 mod reach;
+mod recover;
+mod repair;
 mod repository;
 mod restore;
 mod retention;
+mod rewrite;
+mod rewriter;
 mod snapshot;
+mod threads;
 mod tree;
+mod watch;
 mod writer;
 
 pub use backend::{
@@ -41,18 +53,19 @@ pub use backend::{
     SystemClock, Trouble, open_location,
 };
 pub use backup::{
-    BackupFailure, BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, StreamFile,
-    absolute_paths, backup, backup_stream,
+    BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, StreamFile, absolute_paths, backup,
+    backup_stream,
 };
 pub use check::{
-    CheckOptions, CheckProgress, FINDINGS_MAX, Finding, NotASubset, ReadData, Report, Severity,
-    check,
+    CheckOptions, CheckProgress, FINDINGS_MAX, Finding, Mend, NotASubset, ReadData, Report,
+    Severity, check,
 };
 pub use chunker::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunks, Cutter, NotAPolynomial, Polynomial};
 pub use compress::Level;
 pub use config::{Config, ConfigError, Version};
-pub use copy::{Copied, copy_snapshots, same_cuts};
+pub use copy::{Copied, CopyOptions, CopyProgress, copy_snapshots, same_cuts};
 pub use crypto::MasterKey;
+pub use diff::{Difference, NodeChange, diff_trees};
 pub use error::{RepoError, Result};
 pub use exclude::{Excludes, NotAPattern};
 pub use forget::{ForgetPlan, plan_forget, remove_snapshots, split_protected};
@@ -65,23 +78,32 @@ pub use local::{
     NameCache, Names, Ownership, ReadOptions, Step, SystemNames, WriteOptions, create_dir,
     create_hard_link, create_special, create_symlink, open_dir,
 };
-pub use lock::{Lock, LockFile, LockMode, read_locks, remove_locks};
+pub use lock::{Lock, LockFile, LockMode, LockWait, read_locks, remove_locks};
 pub use lookup::{Place, look_up, read_tree, walk};
+pub use merge::{MergeOptions, Merged, merge_snapshots};
 pub use moment::{Moment, NotAMoment};
 pub use pack::{BlobKind, PackedBlob};
+pub use progress::MendProgress;
 pub use prune::{
     Amount, Decision, Limit, NotALimit, PruneDone, PruneOptions, PrunePlan, PruneStats, plan_prune,
     prune,
 };
+pub use recover::{Recovered, recover};
+pub use repair::{
+    IndexRepair, IndexRepairOptions, Loss, LossKind, PackOutcome, PackRepair, PackRepairOptions,
+    SnapshotRepair, SnapshotRepairOptions, Unreadable, readable_snapshots, repair_index,
+    repair_packs, repair_snapshots,
+};
 pub use repository::{Actor, Repository};
 pub use restore::{
-    DamagedDir, IncompleteFile, MissingPart, Overwrite, RestoreFailure, RestoreOptions,
-    RestoreProgress, RestoreReport, restore,
+    DamagedDir, IncompleteFile, MissingPart, Overwrite, RestoreOptions, RestoreProgress,
+    RestoreReport, restore,
 };
 pub use retention::{
     GroupBy, GroupKey, Judged, KeepCount, KeepOptions, KeepSpan, NotACount, NotAGrouping, NotASpan,
     Period, Reason, group_snapshots, judge,
 };
+pub use rewrite::{RewriteOptions, RewriteReport, rewrite_snapshots};
 pub use snapshot::{
     DeleteOption, SnapshotFile, SnapshotModification, SnapshotRequest, SnapshotSummary,
     find_snapshot, modify_snapshot,
@@ -90,4 +112,5 @@ pub use tree::{
     Damage, ExtendedAttribute, GoMode, NameProblem, Node, NodeKind, TreeDecoder, TreeEncoder,
     TreeError, TreeProblem, decode_tree, encode_tree, reencodes_identically,
 };
+pub use watch::{EntryFailure, Stop, Stoppable};
 pub use writer::{Added, BlobOptions, BlobWriter, Scratch, Written};

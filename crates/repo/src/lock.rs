@@ -21,6 +21,7 @@ use crate::error::{RepoError, Result};
 use crate::id::{Id, LockId};
 use crate::moment::Moment;
 use crate::repository::{Actor, Repository};
+use crate::watch::Stop;
 
 /// A lock is written anew after this time.
 const REFRESH: Duration = Duration::from_secs(300);
@@ -113,6 +114,16 @@ pub struct Lock {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How a lock is waited for while others hold theirs.
+pub struct LockWait<'w> {
+    /// At most this long.
+    pub patience: Duration,
+    /// Ends the wait.
+    pub stop: &'w Stop,
+    /// Told once, before the first wait: who holds it.
+    pub notice: &'w dyn Fn(&RepoError),
+}
+
 impl Lock {
     /// Takes a lock, and waits for others for at most `patience`.
     ///
@@ -124,12 +135,29 @@ impl Lock {
         actor: &Actor,
         patience: Duration,
     ) -> Result<Self> {
+        let wait = LockWait { patience, stop: &Stop::default(), notice: &|_| {} };
+        Self::take_waiting(repo, mode, actor, &wait)
+    }
+
+    /// As [`Lock::take`], for somebody who wants to know and may get tired of it.
+    ///
+    /// # Errors
+    /// As [`Lock::take`], and [`RepoError::Stopped`].
+    pub fn take_waiting(
+        repo: &Repository,
+        mode: LockMode,
+        actor: &Actor,
+        wait: &LockWait<'_>,
+    ) -> Result<Self> {
         let since = Instant::now();
-        let mut pause = Duration::from_secs(1);
+        let (mut pause, mut told) = (Duration::from_secs(1), false);
         loop {
             match take_once(repo, mode, actor) {
-                Err(RepoError::Locked { .. }) if since.elapsed() + pause < patience => {
-                    std::thread::sleep(pause);
+                Err(held @ RepoError::Locked { .. }) if since.elapsed() + pause < wait.patience => {
+                    if !std::mem::replace(&mut told, true) {
+                        (wait.notice)(&held);
+                    }
+                    wait.stop.wait(pause)?;
                     pause = (pause * 2).min(Duration::from_secs(60));
                 }
                 other => return Ok(Self::keep(repo.clone(), mode, actor.clone(), other?)),
@@ -310,6 +338,22 @@ mod tests {
         write(&repo, &lock).unwrap();
         assert!(matches!(take(&repo, LockMode::Shared, &actor), Err(RepoError::Locked { .. })));
         assert_eq!(remove_locks(&repo, "h", false).unwrap(), 1);
+    }
+
+    #[test]
+    fn who_waits_is_told_and_can_stop() {
+        let (repo, actor) = repository();
+        let _alone = take(&repo, LockMode::Exclusive, &actor).unwrap();
+        let (stop, told) = (Stop::default(), std::sync::atomic::AtomicUsize::new(0));
+        let notice = |held: &RepoError| {
+            assert!(matches!(held, RepoError::Locked { .. }));
+            told.fetch_add(1, Ordering::SeqCst);
+            stop.ask();
+        };
+        let wait = LockWait { patience: Duration::from_secs(3600), stop: &stop, notice: &notice };
+        let taken = Lock::take_waiting(&repo, LockMode::Shared, &actor, &wait);
+        assert!(matches!(taken, Err(RepoError::Stopped)));
+        assert_eq!(told.load(Ordering::SeqCst), 1);
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl PackBuilder {
     }
 }
 
-fn put_entry(header: &mut Vec<u8>, blob: &PackedBlob) {
+pub(crate) fn put_entry(header: &mut Vec<u8>, blob: &PackedBlob) {
     let kind = match (blob.kind, blob.plain) {
         (BlobKind::Data, None) => 0,
         (BlobKind::Tree, None) => 1,
@@ -175,19 +175,34 @@ pub fn read_header(
     size: u64,
 ) -> Result<Vec<PackedBlob>, PackError> {
     key.open(&mut sealed)?;
-    let (mut rest, mut offset, mut blobs) = (sealed.as_slice(), 0u64, Vec::new());
-    while !rest.is_empty() {
-        let at = sealed.len() - rest.len();
-        let (blob, after) = entry(rest, offset).ok_or(PackError::Entry(at))?;
-        offset += u64::from(blob.length);
-        blobs.push(blob);
-        rest = after;
-    }
+    let blobs = entries(&sealed)?;
     let described = pack_length(&blobs);
     if described != size {
         return Err(PackError::Size { described, there: size });
     }
     Ok(blobs)
+}
+
+/// The blobs that an opened header lists.
+pub(crate) fn entries(header: &[u8]) -> Result<Vec<PackedBlob>, PackError> {
+    let (mut rest, mut offset, mut blobs) = (header, 0u64, Vec::new());
+    while !rest.is_empty() {
+        let at = header.len() - rest.len();
+        let (blob, after) = entry(rest, offset).ok_or(PackError::Entry(at))?;
+        offset += u64::from(blob.length);
+        blobs.push(blob);
+        rest = after;
+    }
+    Ok(blobs)
+}
+
+/// The blobs of a pack of which all bytes are there.
+pub fn read_whole(key: &MasterKey, pack: &[u8]) -> Result<Vec<PackedBlob>, PackError> {
+    let size = pack.len() as u64;
+    let (rest, tail) = pack.split_last_chunk::<TAIL>().ok_or(PackError::Length(0))?;
+    let length = header_length(*tail, size)?;
+    let header = rest.get(rest.len().saturating_sub(length)..).unwrap_or_default();
+    read_header(key, header.to_vec(), size)
 }
 
 /// One entry and what follows it.

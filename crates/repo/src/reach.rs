@@ -12,6 +12,7 @@ use crate::id::BlobId;
 use crate::index::Index;
 use crate::pack::BlobKind;
 use crate::repository::Repository;
+pub(crate) use crate::threads::threads;
 use crate::tree::{Damage, Node, NodeKind, TreeDecoder, TreeProblem};
 
 /// Marks on the blobs of an index.
@@ -212,13 +213,5 @@ impl Walk<'_> {
             (self.see)(Seen::Size(tree, node, size))?;
         }
         Ok(())
-    }
-}
-
-/// As many threads as wanted, or as processors for 0.
-pub(crate) fn threads(wanted: usize) -> usize {
-    match wanted {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        some => some,
     }
 }

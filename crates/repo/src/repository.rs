@@ -4,8 +4,10 @@
 //! takes no locks by itself (see `lock`); callers read snapshots before the index, so that the index knows all that these need.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use crate::backend::{Backend, BackendError, FileKind};
 use crate::chunker::Polynomial;
@@ -18,6 +20,7 @@ use crate::index::{Found, Index, IndexBuilder, IndexFile};
 use crate::keyfile::{KeyFile, KeyFileError};
 use crate::pack::{BlobKind, PackedBlob, TAIL, header_length, read_header};
 use crate::snapshot::SnapshotFile;
+use crate::threads::threads;
 
 /// Who acts, for key files, locks and snapshots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -219,15 +222,32 @@ impl Repository {
         self.read_index(false)
     }
 
+    /// Several files at a time: opening and understanding them takes longer than reading them, and a far place answers slowly.
     fn read_index(&self, marked: bool) -> Result<Index> {
-        let mut builder = IndexBuilder::default();
-        for (id, _) in self.backend.list(FileKind::Index)? {
-            match self.index_file(IndexId(id)) {
-                Err(RepoError::Backend(BackendError::NotFound { .. })) => {}
-                other => builder.add(&other?, marked),
+        let files = self.backend.list(FileKind::Index)?;
+        let (next, builder) = (AtomicUsize::new(0), Mutex::new(IndexBuilder::default()));
+        let work = || {
+            while let Some((id, _)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match self.index_file(IndexId(*id)) {
+                    Err(RepoError::Backend(BackendError::NotFound { .. })) => {}
+                    other => {
+                        let file = other?;
+                        builder.lock().add(&file, marked);
+                    }
+                }
             }
-        }
-        Ok(builder.build())
+            Ok(())
+        };
+        let count = threads(0).min(files.len());
+        let broken =
+            || RepoError::Refused { detail: "a thread that reads the index broke off".to_owned() };
+        let read: Result<()> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+            let ends = threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(broken())));
+            ends.collect::<Vec<_>>().into_iter().collect()
+        });
+        read?;
+        Ok(builder.into_inner().build())
     }
 
     /// What a pack of `size` bytes says about itself.
@@ -286,7 +306,7 @@ impl Repository {
 }
 
 /// Unpacks a blob whose plain length is known. Grows with what really comes, so a wrong length costs no memory.
-fn unpack_blob(frame: &[u8], len: u32) -> std::io::Result<Vec<u8>> {
+pub(crate) fn unpack_blob(frame: &[u8], len: u32) -> std::io::Result<Vec<u8>> {
     use std::io::{Error, ErrorKind, Read};
     // Few frames shrink to less than this; a length beyond it is not believed before the bytes are there.
     let believed = (len as usize).min(frame.len().saturating_mul(256).max(1 << 16));

@@ -13,7 +13,6 @@ mod dirs;
 mod existing;
 mod fetch;
 mod file;
-mod find;
 mod links;
 mod plan;
 mod remove;
@@ -23,15 +22,15 @@ mod walk;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-pub use state::{
-    DamagedDir, IncompleteFile, MissingPart, RestoreFailure, RestoreProgress, RestoreReport,
-};
+pub(crate) use links::Inode;
+pub use state::{DamagedDir, IncompleteFile, MissingPart, RestoreProgress, RestoreReport};
 
 use crate::error::{RepoError, Result};
 use crate::exclude::Excludes;
 use crate::id::BlobId;
 use crate::index::Index;
 use crate::local::{LocalWriter, WriteOptions};
+use crate::lookup::{Place, look_up};
 use crate::repository::Repository;
 use crate::tree::NodeKind;
 
@@ -110,13 +109,15 @@ pub fn restore(
     options: &RestoreOptions,
     progress: &RestoreProgress,
 ) -> Result<RestoreReport> {
-    let start = find::find(repo, index, tree, &options.path)?;
+    let path = options.path.as_os_str().as_encoded_bytes();
+    let start = look_up(repo, index, tree, path)?;
     let dirs = Dirs::open(target, options.dry_run)?;
     let run = Run::new(repo, index, options, progress, LocalWriter::new(options.metadata));
     let mut walker = Walker::new(&run, dirs);
-    match start {
-        find::Start::Tree(tree) => walker.begin(tree),
-        find::Start::Entry(node) => walker.begin_entry(*node)?,
+    match (start.tree(), start) {
+        (Some(tree), _) => walker.begin(tree),
+        (None, Place::Node(node)) => walker.begin_entry(*node)?,
+        (None, Place::Root(_)) => {}
     }
     walker.walk()?;
     let (dirs, links) = walker.finish()?;

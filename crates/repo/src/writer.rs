@@ -25,8 +25,8 @@ use crate::index::{Index, IndexFile, IndexedPack};
 use crate::pack::{BlobKind, PackBuilder};
 use crate::repository::Repository;
 
-/// Packs are closed at this length, in bytes.
-const PACK_BYTES: usize = 16 << 20;
+/// Packs of data and of trees are closed at this length, in bytes. Trees fill theirs seldom, and a pack that is being filled is in memory.
+const PACK_BYTES: [usize; 2] = [16 << 20, 4 << 20];
 /// Packs are closed at this number of blobs, so that headers stay small.
 const PACK_BLOBS: usize = 10_000;
 /// An index is written when it names this many blobs.
@@ -43,11 +43,13 @@ pub struct BlobOptions {
     pub level: Level,
     /// Opens and compares every sealed blob before it is written: bad memory is noticed before it costs data.
     pub verify: bool,
+    /// Does all work but writes nothing: what would be added is only counted.
+    pub dry_run: bool,
 }
 
 impl Default for BlobOptions {
     fn default() -> Self {
-        Self { level: Level::Auto, verify: true }
+        Self { level: Level::Auto, verify: true, dry_run: false }
     }
 }
 
@@ -102,9 +104,9 @@ struct Shared {
     options: BlobOptions,
     seen: Vec<Mutex<HashSet<(BlobKind, BlobId)>>>,
     open: [Mutex<PackBuilder>; 2],
-    /// Buffers of packs that are written, for the next ones: large blocks that wander between threads are costly to
-    /// get anew.
-    spare: Mutex<Vec<Vec<u8>>>,
+    /// Buffers of packs of data that are written, for the next ones: large blocks that wander between threads are costly to
+    /// get anew. One is being filled and one is written, so there is never more than one here.
+    spare: Mutex<Option<Vec<u8>>>,
     totals: Totals,
     failed: AtomicBool,
 }
@@ -195,22 +197,24 @@ impl BlobWriter {
         if self.shared.failed.load(Ordering::SeqCst) {
             return Err(RepoError::Stopped);
         }
-        let Some(open) = self.shared.open.get(slot(kind)) else { return Ok(()) };
+        let (Some(open), Some(most)) =
+            (self.shared.open.get(slot(kind)), PACK_BYTES.get(slot(kind)))
+        else {
+            return Ok(());
+        };
         let mut open = open.lock();
-        let long = !open.is_empty() && open.len() + sealed.len() > PACK_BYTES;
+        let long = !open.is_empty() && open.len() + sealed.len() > *most;
         let full = long || open.count() >= PACK_BLOBS;
         if full {
             // Sent while the lock is held: nobody fills a second pack of this kind before this one is on its way.
             let pack = std::mem::take(&mut *open);
             self.packs.send(pack).map_err(|_| RepoError::Stopped)?;
         }
-        if open.is_empty() {
-            let mut buffer = self.shared.spare.lock().pop().unwrap_or_default();
-            if kind == BlobKind::Data {
-                // At once, since growing by copies would need more than twice the room.
-                buffer.clear();
-                buffer.reserve_exact(PACK_BYTES + PACK_BYTES / 8);
-            }
+        if open.is_empty() && kind == BlobKind::Data {
+            let mut buffer = self.shared.spare.lock().take().unwrap_or_default();
+            // At once, since growing by copies would need more than twice the room.
+            buffer.clear();
+            buffer.reserve_exact(most + most / 8);
             *open = PackBuilder::in_buffer(buffer);
         }
         if !open.add(id, kind, sealed, plain) {
@@ -241,6 +245,20 @@ impl BlobWriter {
         self.join()?;
         sent?;
         Ok(written)
+    }
+
+    /// Finishes behind work that may have failed: when the writer was the reason, it says why.
+    ///
+    /// # Errors
+    /// That of the work, or the first failure of the writer.
+    pub(crate) fn finish_after<T>(self, work: Result<T>) -> Result<(T, Written)> {
+        match work {
+            Err(error) if !matches!(error, RepoError::Stopped) => Err(error),
+            work => {
+                let written = self.finish()?;
+                Ok((work?, written))
+            }
+        }
     }
 
     /// Closes the channel and waits for the thread.
@@ -381,10 +399,15 @@ fn write_each(
     since: &mut Instant,
 ) -> Result<()> {
     for pack in todo {
+        if shared.options.dry_run {
+            continue;
+        }
         let (bytes, blobs) = pack.finish(shared.repo.key())?;
         let id = Id::of(&bytes);
         shared.repo.backend().write(FileKind::Pack, id, &bytes)?;
-        shared.spare.lock().push(bytes);
+        if blobs.first().is_some_and(|blob| blob.kind == BlobKind::Data) {
+            *shared.spare.lock() = Some(bytes);
+        }
         index.packs.push(IndexedPack::new(PackId(id), &blobs));
         if index.blob_count() >= INDEX_BLOBS || since.elapsed() >= INDEX_AGE {
             save_index(shared, index)?;

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use support::{
-    Chance, Expected, Model, at, begin, check_all, new_repository, read_back, save, verify,
+    Chance, Expected, Model, at, begin, check_all, forget, new_repository, open, read_back, save,
+    used_repository, verify,
 };
 use tintype_repo::{
     Backend, Decision, FileKind, Limit, MemoryBackend, PruneDone, PruneOptions, RepoError,
-    Repository, Result, SnapshotId, Trouble, Version, plan_prune, prune, remove_snapshots,
+    Repository, Result, Version, plan_prune, prune, remove_snapshots,
 };
+use tintype_testkit::faulty::{Fault, Round, Side, everywhere};
 
 const START: &str = "2026-01-01T00:00:00Z";
 
@@ -34,26 +36,10 @@ fn run(repo: &Repository, options: &PruneOptions, now: Timestamp) -> Result<Prun
     prune(repo, &plan, &|| Ok(()))
 }
 
-fn forget(repo: &Repository, expected: &mut Expected, id: SnapshotId) {
-    remove_snapshots(repo, &[id]).unwrap();
-    expected.remove(&id);
-}
-
-/// Five backups of which two are forgotten, so that packs are unneeded, partly needed and needed.
-fn used_repository(version: Version) -> (MemoryBackend, Repository, Expected) {
+/// A used repository in memory.
+fn in_memory(version: Version) -> (MemoryBackend, Repository, Expected) {
     let backend = MemoryBackend::new();
-    let repo = new_repository(Arc::new(backend.clone()), version);
-    let (mut chance, mut model, mut expected) = (Chance(7), Model::new(), Expected::new());
-    for day in 1..=5 {
-        for _ in 0..4 {
-            chance.change(&mut model);
-        }
-        let saved = save(&repo, &model, &format!("2025-01-0{day}T00:00:00Z"));
-        expected.insert(saved.id, model.clone());
-    }
-    let ids: Vec<_> = repo.snapshots().unwrap().iter().map(|snapshot| snapshot.id).collect();
-    forget(&repo, &mut expected, ids[0]);
-    forget(&repo, &mut expected, ids[2]);
+    let (repo, expected) = used_repository(Arc::new(backend.clone()), version);
     (backend, repo, expected)
 }
 
@@ -63,7 +49,7 @@ fn packs(repo: &Repository) -> usize {
 
 #[test]
 fn two_phases_free_what_nothing_needs() {
-    let (_, repo, expected) = used_repository(Version::V2);
+    let (_, repo, expected) = in_memory(Version::V2);
     let now = at(START);
     let before = packs(&repo);
     let plan = plan_prune(&repo, &strict(), now).unwrap();
@@ -89,7 +75,7 @@ fn two_phases_free_what_nothing_needs() {
 
 #[test]
 fn instant_deletion_needs_to_be_alone() {
-    let (_, repo, expected) = used_repository(Version::V1);
+    let (_, repo, expected) = in_memory(Version::V1);
     let bad = PruneOptions { alone: false, ..instant() };
     assert!(matches!(plan_prune(&repo, &bad, at(START)), Err(RepoError::Refused { .. })));
     run(&repo, &instant(), at(START)).unwrap();
@@ -103,7 +89,7 @@ fn instant_deletion_needs_to_be_alone() {
 
 #[test]
 fn limits_bound_what_is_rewritten_and_left() {
-    let (_, repo, _) = used_repository(Version::V2);
+    let (_, repo, _) = in_memory(Version::V2);
     let plan = |options| plan_prune(&repo, &options, at(START)).unwrap();
     let none = plan(PruneOptions { max_repack: Limit::Bytes(0), ..strict() });
     assert!(none.stats.rewritten == 0 && !none.stats.packs.contains_key(&Decision::Repack));
@@ -125,48 +111,43 @@ fn verify_for_others(repo: &Repository, expected: &Expected, when: &str) {
     }
 }
 
-/// The run is ended at each of its changes, by a full disk or a kill; then it is run again.
+/// The run meets a failure at each of its changes and at many of its reads; then it is run again.
 #[test]
-fn an_end_at_any_change_leaves_a_sound_repository() {
-    let (base, repo, expected) = used_repository(Version::V2);
+fn an_end_anywhere_leaves_a_sound_repository() {
+    let (base, repo, expected) = in_memory(Version::V2);
     let late = at(START) + SignedDuration::from_hours(24);
     let marked = base.copy();
-    let open =
-        |backend: &MemoryBackend| Repository::open(Arc::new(backend.clone()), b"secret").unwrap();
-    run(&open(&marked), &strict(), at(START)).unwrap();
+    run(&open(Arc::new(marked.clone())).unwrap(), &strict(), at(START)).unwrap();
     drop(repo);
+    let judge = |round: &Round, options: &PruneOptions, now: Timestamp| {
+        let when = format!("{options:?}, {}", round.when);
+        let done = open(round.faulty.clone()).and_then(|repo| run(&repo, options, now));
+        assert!(done.is_ok() || !round.calm, "{when}: {done:?}");
+        let repo = open(Arc::new(round.real.clone())).unwrap();
+        verify(&repo, &expected, &when);
+        verify_for_others(&repo, &expected, &when);
+        run(&repo, options, now).unwrap();
+        verify(&repo, &expected, &format!("{when}, run again"));
+        let last = now + SignedDuration::from_hours(30);
+        run(&repo, &alone(), last).unwrap();
+        run(&repo, &alone(), last + SignedDuration::from_hours(30)).unwrap();
+        verify(&repo, &expected, &format!("{when}, cleaned"));
+        assert_eq!(check_all(&repo).warnings, 0, "{when}");
+    };
     for (from, options, now) in
         [(&base, strict(), at(START)), (&base, instant(), late), (&marked, alone(), late)]
     {
-        let mut ends = 0;
-        for changes in 0.. {
-            let backend = from.copy();
-            let repo = open(&backend);
-            backend.set_trouble(Trouble::FailAfter(changes));
-            let result = run(&repo, &options, now);
-            backend.set_trouble(Trouble::None);
-            let when = format!("{options:?} ended after {changes}");
-            verify(&repo, &expected, &when);
-            verify_for_others(&repo, &expected, &when);
-            run(&repo, &options, now).unwrap();
-            verify(&repo, &expected, &format!("{when}, run again"));
-            let last = now + SignedDuration::from_hours(30);
-            run(&repo, &alone(), last).unwrap();
-            run(&repo, &alone(), last + SignedDuration::from_hours(30)).unwrap();
-            verify(&repo, &expected, &format!("{when}, cleaned"));
-            assert_eq!(check_all(&repo).warnings, 0, "{when}");
-            if result.is_ok() {
-                break;
-            }
-            ends += 1;
-        }
-        assert!(ends >= 3, "{options:?}: {ends}");
+        let round = |round: &Round| judge(round, &options, now);
+        let changes = [Fault::Once, Fault::Unheard, Fault::Gone];
+        let met = everywhere(from, Side::Changes, &changes, u64::MAX, round);
+        assert!(met >= 3, "{options:?}: {met}");
+        everywhere(from, Side::Reads, &[Fault::Once, Fault::Bent], 30, round);
     }
 }
 
 #[test]
 fn a_missing_pack_stops_everything() {
-    let (backend, repo, _) = used_repository(Version::V2);
+    let (backend, repo, _) = in_memory(Version::V2);
     for (pack, _) in backend.list(FileKind::Pack).unwrap() {
         let copy = backend.copy();
         copy.tamper(FileKind::Pack, pack, None);
@@ -189,7 +170,7 @@ fn a_missing_pack_stops_everything() {
 
 #[test]
 fn a_backup_that_runs_meanwhile_loses_nothing() {
-    let (_, repo, mut expected) = used_repository(Version::V2);
+    let (_, repo, mut expected) = in_memory(Version::V2);
     let now = at(START);
     // All of the first model is unneeded once its snapshots are gone; a backup relies on it.
     let index = Arc::new(repo.index_in_use().unwrap());
@@ -215,7 +196,7 @@ fn a_backup_that_runs_meanwhile_loses_nothing() {
 
 #[test]
 fn a_lost_lock_ends_a_run_before_it_removes() {
-    let (backend, repo, expected) = used_repository(Version::V2);
+    let (backend, repo, expected) = in_memory(Version::V2);
     let plan = plan_prune(&repo, &instant(), at(START)).unwrap();
     let lost = || Err(RepoError::LockLost { detail: "test".into() });
     let before = backend.list(FileKind::Pack).unwrap();

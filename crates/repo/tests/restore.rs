@@ -21,7 +21,7 @@ use tintype_repo::{
     Actor, BackupOptions, BackupProgress, BlobId, BlobKind, BlobOptions, BlobWriter, Excludes,
     FileKind, Found, GoTime, Index, LocalDir, LocalFolder, LocalReader, MemoryBackend, Node,
     NodeKind, Overwrite, Polynomial, ReadOptions, RepoError, Repository, RestoreOptions,
-    RestoreProgress, RestoreReport, Scratch, SnapshotFile, Version, backup, restore,
+    RestoreProgress, RestoreReport, Scratch, SnapshotFile, Stop, Version, backup, restore,
 };
 
 struct Place {
@@ -431,7 +431,7 @@ fn patterns_choose() {
     let nowhere = RestoreOptions { path: "no/where".into(), ..place.options() };
     let result =
         restore(&place.repo, &index, tree, &place.target(), &nowhere, &RestoreProgress::default());
-    assert!(matches!(result, Err(RepoError::Refused { .. })));
+    assert!(matches!(result, Err(RepoError::NoPath { .. })));
 }
 
 #[test]
@@ -584,8 +584,9 @@ fn a_full_disk_is_told_and_stopping_stops() {
     fs::write(place.source().join("f"), "x").unwrap();
     let tree = place.save();
     let index = place.repo.index().unwrap();
-    let progress = RestoreProgress::default();
-    progress.stop();
+    let stop = Stop::default();
+    let progress = RestoreProgress::new(stop.clone());
+    stop.ask();
     let stopped = restore(&place.repo, &index, tree, &place.target(), &place.options(), &progress);
     assert!(matches!(stopped, Err(RepoError::Stopped)));
     // A small filesystem needs privileges.

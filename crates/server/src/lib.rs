@@ -5,6 +5,7 @@
 //! line does that. All work of the app blocks and therefore runs on the blocking pool.
 
 mod api;
+mod disks;
 mod guard;
 mod listen;
 mod mounter;

@@ -9,12 +9,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn;
 use tintype_app::{App, AppError, AppOptions, AppResult, ErrorKind, Mounter};
+use tintype_nbd::{Limits, Listener, TlsMode};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::api::{Shared, router};
+use crate::disks::DiskExports;
 use crate::guard::local_only;
 use crate::listen::{bind_unix, refuse_taken};
 
@@ -27,6 +29,18 @@ pub struct ServeOptions {
     pub socket: PathBuf,
     /// The TCP address, already checked by [`crate::parse_listen`].
     pub listen: Option<SocketAddr>,
+    /// The TCP address of disks, already checked too; their Unix socket lies beside the other one.
+    pub listen_disks: Option<SocketAddr>,
+}
+
+impl ServeOptions {
+    /// The Unix socket of disks.
+    #[must_use]
+    pub fn disk_socket(&self) -> PathBuf {
+        let mut path = self.socket.clone().into_os_string();
+        path.push(".nbd");
+        path.into()
+    }
 }
 
 /// Where a server that is ready can be reached.
@@ -101,7 +115,8 @@ async fn listen_and_wait(
         Some(address) => Some(TcpListener::bind(address).await.map_err(|e| taken(address, &e))?),
     };
     let listen = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
-    announce(app, options, listen)?;
+    let disks = serve_disks(app, options)?;
+    announce(app, options, listen, &disks)?;
     let problems = {
         let app = Arc::clone(app);
         blocking(move || Ok(app.mount_remembered())).await?
@@ -124,8 +139,36 @@ async fn listen_and_wait(
     ready(&Ready { store, socket: options.socket.clone(), listen, problems });
     ends.wait().await;
     let _ = stop.send(true);
+    let stopped = tokio::task::spawn_blocking(move || disks.server.stop(GRACE));
     drop(tokio::time::timeout(GRACE, async { while servers.join_next().await.is_some() {} }).await);
+    if stopped.await.unwrap_or_default() > 0 {
+        tracing::warn!("clients of disks were cut off: their requests did not end in time");
+    }
+    drop(std::fs::remove_file(options.disk_socket()));
     Ok(())
+}
+
+/// The block protocol's server, and where it listens.
+struct DiskServer {
+    server: tintype_nbd::Server,
+    addresses: Vec<String>,
+}
+
+fn serve_disks(app: &Arc<App>, options: &ServeOptions) -> AppResult<DiskServer> {
+    let server = tintype_nbd::Server::start(Limits::default()).map_err(|e| unavailable(&e))?;
+    let exports: Arc<dyn tintype_nbd::Exports> = Arc::new(DiskExports::new(Arc::clone(app)));
+    let socket = options.disk_socket();
+    let unix = Listener::Unix(bind_unix(&socket)?);
+    server.listen(unix, Arc::clone(&exports), TlsMode::Off).map_err(|e| unavailable(&e))?;
+    let mut addresses = vec![format!("nbd+unix:///?socket={}", socket.display())];
+    app.serve_disks_at("nbd+unix:///".to_owned(), format!("?socket={}", socket.display()));
+    if let Some(address) = options.listen_disks {
+        let tcp = std::net::TcpListener::bind(address).map_err(|e| taken(address, &e))?;
+        let bound = tcp.local_addr().unwrap_or(address);
+        server.listen(Listener::Tcp(tcp), exports, TlsMode::Off).map_err(|e| unavailable(&e))?;
+        addresses.push(format!("nbd://{bound}"));
+    }
+    Ok(DiskServer { server, addresses })
 }
 
 fn spawn<S>(servers: &mut JoinSet<()>, server: S)
@@ -141,9 +184,15 @@ where
     });
 }
 
-fn announce(app: &App, options: &ServeOptions, listen: Option<SocketAddr>) -> AppResult<()> {
+fn announce(
+    app: &App,
+    options: &ServeOptions,
+    listen: Option<SocketAddr>,
+    disks: &DiskServer,
+) -> AppResult<()> {
     let mut addresses = vec![options.socket.display().to_string()];
     addresses.extend(listen.map(|address| format!("http://{address}")));
+    addresses.extend(disks.addresses.iter().cloned());
     app.announce(addresses)
 }
 

@@ -5,7 +5,6 @@
 
 use crate::error::{Result, StoreError};
 use crate::store::{Core, Store};
-use parking_lot::RwLockReadGuard;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -91,11 +90,6 @@ impl Store {
         Ok(())
     }
 
-    /// While this is held nothing is reclaimed: for references across lines, until a commit has taken them.
-    pub fn hold_reclaim(&self) -> RwLockReadGuard<'_, ()> {
-        self.sharing.read_recursive()
-    }
-
     /// Whether an extent's row is durable, or 0, the extent of reserved blocks.
     #[must_use]
     pub fn is_committed(&self, extent: u64) -> bool {
@@ -108,9 +102,9 @@ impl Store {
     /// The store failed.
     pub fn reclaim_step(&self) -> Result<bool> {
         self.shared.check()?;
-        let _nobody_shares = self.sharing.write();
         let mut core = self.core();
         let core = &mut *core;
+        self.ask_step(core.refused.step, true)?;
         let mut batch = Batch::new();
         batch.frees_space();
         let mut output = Output::default();
@@ -129,7 +123,7 @@ impl Store {
         core.merge_due = true;
         let applied = self.apply_refs(core, &mut batch, Vec::new(), &output);
         self.poisoning(applied)?;
-        let written = self.write_batch(core, batch, false);
+        let written = self.write_step(core, batch);
         self.poisoning(written)?;
         core.usage_stale = true;
         self.publish_usage(core);
@@ -147,7 +141,7 @@ impl Store {
         batch.frees_space();
         let thinned = core.history.thin_touched(&mut batch, STEP_ROWS)?;
         // Nothing in memory follows from this batch: when it is refused, it is done after the next opening.
-        self.write_batch(core, batch, false)?;
+        self.write_step(core, batch)?;
         if thinned { Ok(true) } else { self.merge_step(core) }
     }
 

@@ -8,6 +8,7 @@
 use crate::error::{Result, StoreError};
 use crate::extents::{ExtentRow, extent_row};
 use crate::refs::{place, put_sum};
+use crate::room::row_bytes;
 use crate::store::{Core, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -145,7 +146,7 @@ impl Store {
         let encoded: Vec<_> = moved.iter().map(|(_, _, encoded)| encoded.clone()).collect();
         let write = self.write.lock();
         let bytes = encoded.iter().map(|frame| u64::from(frame.frame_bytes())).sum();
-        self.shared.kv.room_for(0, bytes, false)?;
+        self.shared.kv.room_for(row_bytes(encoded.len()), bytes, false)?;
         let appended = self.shared.segments.append(&encoded).map_err(StoreError::from);
         let places = self.poisoning(appended)?;
         let synced = self.shared.segments.sync().map_err(StoreError::from);

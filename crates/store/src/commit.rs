@@ -69,12 +69,14 @@ impl Store {
         self.shared.check()?;
         let ticket = self.started.fetch_add(1, Ordering::SeqCst) + 1;
         let committed = self.make_ready(aim).and_then(|()| {
-            let round = Round { frozen: self.cut_all(next), next: next.clone() };
+            let frozen = self.cut_all(next);
+            let round = Round { frozen, next: next.clone(), refused: 0 };
             self.write_or_hold(round, aim, extra)
         });
         self.note_room(&committed);
         if committed.is_ok() {
             self.done.store(ticket, Ordering::SeqCst);
+            self.settle_loans(ticket);
         }
         self.shared.bell.room.notify_all();
         committed
@@ -87,7 +89,7 @@ impl Store {
         aim: Aim,
         extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
     ) -> Result<T> {
-        let Round { frozen, next } = round;
+        let Round { frozen, next, .. } = round;
         let stored = self.poisoning(self.write_extents(frozen))?;
         let mut core = self.core.lock();
         let mut batch = Batch::new();
@@ -121,7 +123,8 @@ impl Store {
     pub(crate) fn write_batch(&self, core: &mut Core, batch: Batch, durable: bool) -> Result<()> {
         self.shared.check()?;
         if !batch.is_empty() {
-            self.shared.kv.write(batch).map_err(|error| self.undo(core, error.into()))?;
+            let bytes = batch.bytes() as u64;
+            self.shared.kv.write(batch).map_err(|error| self.undo(core, error.into(), bytes))?;
             core.unsynced = true;
         }
         if durable && core.unsynced {

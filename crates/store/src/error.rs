@@ -70,6 +70,17 @@ pub enum StoreError {
         /// Object and remedy.
         what: String,
     },
+    /// The disk is full, and as much as may wait in memory for room does.
+    #[error(
+        "the disk is full, and {bytes} bytes and {records} records wait in memory for room; make \
+         some: delete snapshots, or files beside the store"
+    )]
+    TooMuchWaits {
+        /// Bytes of data that wait.
+        bytes: usize,
+        /// Changed records that wait.
+        records: usize,
+    },
     /// The two moments share no history.
     #[error("the two moments have no common history; compare their files instead")]
     Unrelated,
@@ -87,6 +98,7 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         match self {
+            Self::TooMuchWaits { .. } => true,
             Self::Kv(KvError::NoSpace { .. })
             | Self::History(HistoryError::Kv(KvError::NoSpace { .. })) => true,
             Self::Segments(SegmentsError::Io { doing: "write" | "create", source, .. }) => {

@@ -136,6 +136,9 @@ impl Store {
                 SnapshotPlace::Writable(space) => history.set_head(space, true),
             }
         }
+        for point in core.pins.points() {
+            history.add_name(point);
+        }
         history.resume()?;
         history.exclude(&core.stuck_work);
         core.history = history;

@@ -18,6 +18,10 @@ impl Store {
         if !std::mem::take(&mut core.merge_due) {
             return Ok(false);
         }
+        if let Err(error) = self.ask_step(core.refused.merge, false) {
+            core.merge_due = true;
+            return if error.is_full() { Ok(false) } else { Err(error) };
+        }
         let mut batch = Batch::new();
         let merged = core.history.merge(&mut batch, ROWS);
         let Some((upper, lower)) = self.poisoning(merged.map_err(Into::into))? else {
@@ -27,6 +31,7 @@ impl Store {
         self.poisoning(renamed)?;
         let _readers = self.shared.merges.write();
         let written = self.write_batch(core, batch, false);
+        core.refused.merge = core.refused.after(&written);
         self.poisoning(written)?;
         self.shared.moved.write().insert(upper, lower);
         core.usage_stale = true;
@@ -37,6 +42,7 @@ impl Store {
 }
 
 fn rename_points(core: &mut Core, batch: &mut Batch, upper: SpaceId, lower: SpaceId) -> Result<()> {
+    core.pins.rename(upper, lower);
     let on_upper: Vec<Snapshot> = core
         .catalog
         .snapshots

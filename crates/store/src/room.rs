@@ -22,6 +22,22 @@ const ROW_BYTES: u64 = 512;
 /// Bytes of a batch besides its records.
 const BATCH_BYTES: u64 = 16 << 10;
 
+/// Bytes that a step of background work takes in a batch, about.
+const STEP_BYTES: u64 = 32 << 10;
+/// On a full disk so many times as much may wait in memory as writers otherwise wait for.
+const FULL_FACTOR: usize = 2;
+
+/// Sizes of batches that were refused for want of room; 0: the last one was not. They are asked for before the same is tried again,
+/// because a refused batch costs reading the whole history again.
+#[derive(Default)]
+pub(crate) struct Refused {
+    last: u64,
+    /// Of reclaim.
+    pub(crate) step: u64,
+    /// Of merging.
+    pub(crate) merge: u64,
+}
+
 /// What a commit is for; it decides which room it may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aim {
@@ -45,11 +61,15 @@ impl Aim {
 pub(crate) struct Round {
     pub(crate) frozen: Vec<Arc<Frozen>>,
     pub(crate) next: BTreeMap<SpaceId, Epoch>,
+    /// Bytes of the batch for which there was no room.
+    pub(crate) refused: u64,
 }
 
 impl Round {
-    fn records(&self) -> usize {
-        self.frozen.iter().map(|part| part.changes.len()).sum()
+    /// Bytes of its batch, about.
+    fn rows(&self) -> u64 {
+        let records = self.frozen.iter().map(|part| part.changes.len()).sum();
+        row_bytes(records).max(self.refused)
     }
 
     /// Bytes of data that no segment holds yet.
@@ -86,11 +106,15 @@ impl Store {
         if aim == Aim::Keep && records == 0 && data == 0 {
             return Ok(());
         }
-        self.ask_room(records, data, aim)
+        self.ask_room(row_bytes(records), data, aim)
     }
 
-    fn ask_room(&self, records: usize, data: usize, aim: Aim) -> Result<()> {
-        let rows = records as u64 * ROW_BYTES + BATCH_BYTES;
+    /// Asks for the room of a step of background work, or of the batch of such a step that was refused.
+    pub(crate) fn ask_step(&self, refused: u64, frees: bool) -> Result<()> {
+        Ok(self.shared.kv.room_for(refused.max(STEP_BYTES), 0, frees)?)
+    }
+
+    fn ask_room(&self, rows: u64, data: usize, aim: Aim) -> Result<()> {
         Ok(self.shared.kv.room_for(rows, data as u64, aim.frees(data))?)
     }
 
@@ -115,12 +139,14 @@ impl Store {
     /// Writes a round; it waits when there is no room.
     pub(crate) fn write_or_hold<T>(
         &self,
-        round: Round,
+        mut round: Round,
         aim: Aim,
         extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
     ) -> Result<T> {
+        self.core().refused.last = 0;
         let written = self.write_commit(&round, aim, extra);
         if matches!(&written, Err(error) if error.is_full()) {
+            round.refused = round.refused.max(self.core().refused.last);
             self.held.lock().push_front(round);
         }
         written
@@ -131,7 +157,7 @@ impl Store {
         loop {
             let Some(round) = self.held.lock().pop_front() else { return Ok(()) };
             let round = self.without_gone(round);
-            if let Err(error) = self.ask_room(round.records(), round.data(), Aim::Keep) {
+            if let Err(error) = self.ask_room(round.rows(), round.data(), Aim::Keep) {
                 self.held.lock().push_front(round);
                 return Err(error);
             }
@@ -160,8 +186,27 @@ impl Store {
         let Some(owner) = owner.upgrade() else { return };
         owner.with_line(&mut |line| {
             let frozen = vec![line.cut(None)];
-            self.held.lock().push_back(Round { frozen, next: BTreeMap::new() });
+            self.held.lock().push_back(Round { frozen, ..Round::default() });
         });
+    }
+
+    /// Refuses changes while a full disk keeps more in memory than may wait there. `data`: the change brings data; what changes
+    /// records only, like deletes, may go on for longer. Call before a change; what was taken stays, and is committed when
+    /// there is room.
+    ///
+    /// # Errors
+    /// [`StoreError::TooMuchWaits`].
+    pub fn admit(&self, data: bool) -> Result<()> {
+        if !self.is_full() {
+            return Ok(());
+        }
+        let bytes = self.shared.ram.unwritten.load(Ordering::Relaxed);
+        let records = self.shared.dirty_records.load(Ordering::Relaxed);
+        let much = data && bytes > self.options.unwritten_max.saturating_mul(FULL_FACTOR);
+        if much || records > self.records_hard().saturating_mul(FULL_FACTOR) {
+            return Err(StoreError::TooMuchWaits { bytes, records });
+        }
+        Ok(())
     }
 
     /// Whether changes of this line wait for room.
@@ -171,10 +216,11 @@ impl Store {
     }
 
     /// The engine refused a batch and has changed nothing: memory goes back to what the rows say.
-    pub(crate) fn undo(&self, core: &mut Core, error: StoreError) -> StoreError {
+    pub(crate) fn undo(&self, core: &mut Core, error: StoreError, bytes: u64) -> StoreError {
         if !error.is_full() {
             return error;
         }
+        core.refused.last = bytes;
         match self.reload(core) {
             Ok(()) => error,
             Err(failed) => {
@@ -183,4 +229,25 @@ impl Store {
             }
         }
     }
+}
+
+impl Store {
+    /// Writes the batch of a step of reclaim, and remembers its size when there is no room for it.
+    pub(crate) fn write_step(&self, core: &mut Core, batch: Batch) -> Result<()> {
+        let written = self.write_batch(core, batch, false);
+        core.refused.step = core.refused.after(&written);
+        written
+    }
+}
+
+impl Refused {
+    /// What is to be asked for after a batch was written, or was not.
+    pub(crate) fn after(&self, written: &Result<()>) -> u64 {
+        if matches!(written, Err(error) if error.is_full()) { self.last } else { 0 }
+    }
+}
+
+/// Bytes that so many changed records take in a batch, about.
+pub(crate) fn row_bytes(records: usize) -> u64 {
+    records as u64 * ROW_BYTES + BATCH_BYTES
 }

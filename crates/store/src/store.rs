@@ -1,14 +1,15 @@
 //! A store: engines, history, catalog and lines under one roof.
 //!
-//! Lock order: `sharing` and `commit` (one commit at a time), then the owners of lines (while cutting), `write`, `core`, and last
+//! Lock order: `commit` (one commit at a time), then the owners of lines (while cutting), `write`, `core`, and last
 //! `merges`. An owner may ask the store things that take `core`, never anything that commits while it holds its own lock.
 
 use crate::error::{Result, StoreError};
 use crate::live::LiveLine;
 use crate::meta::{Catalog, Place, Snapshot, Volume};
 use crate::moment::View;
+use crate::pins::Pins;
 use crate::refs::{SEGMENT, SegmentSums};
-use crate::room::Round;
+use crate::room::{Refused, Round};
 use crate::shared::Shared;
 use crate::usage::{Beyond, Usage};
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -124,6 +125,10 @@ pub(crate) struct Core {
     pub(crate) usage_stale: bool,
     /// Chains may have become mergeable.
     pub(crate) merge_due: bool,
+    /// Moments that are kept without a name.
+    pub(crate) pins: Pins,
+    /// What was refused for want of room.
+    pub(crate) refused: Refused,
 }
 
 /// See the module header.
@@ -137,8 +142,6 @@ pub struct Store {
     pub(crate) done: AtomicU64,
     pub(crate) usage: RwLock<HashMap<VolumeId, (Usage, bool)>>,
     pub(crate) write: Mutex<()>,
-    /// Held for reading while references are made across lines, for writing by reclaim.
-    pub(crate) sharing: RwLock<()>,
     /// Segments may hold dead bytes.
     pub(crate) clean_due: AtomicBool,
     pub(crate) progress: Mutex<crate::status::Progress>,
@@ -190,6 +193,8 @@ impl Store {
             beyond: Beyond::default(),
             usage_stale: true,
             merge_due: true,
+            pins: Pins::default(),
+            refused: Refused::default(),
         };
         let shared = Arc::new(Shared::new(kv, segments, next_extent));
         let store = Arc::new(Self {
@@ -202,7 +207,6 @@ impl Store {
             done: AtomicU64::new(0),
             usage: RwLock::default(),
             write: Mutex::new(()),
-            sharing: RwLock::new(()),
             clean_due: AtomicBool::new(true),
             progress: Mutex::default(),
             threads: Mutex::default(),
@@ -339,18 +343,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unrelated`]: they share no history. The store failed.
     pub fn touched(&self, a: MomentRef, b: MomentRef) -> Result<Vec<Key>> {
-        let live = |moment: MomentRef| matches!(moment, MomentRef::Live(_));
-        if live(a) || live(b) || self.is_writable(a) || self.is_writable(b) {
-            self.commit_now()?;
-        }
-        let core = self.core.lock();
-        let (a, b) = (moment_point(&core, a)?, moment_point(&core, b)?);
-        core.history.touched(a, b)?.ok_or(StoreError::Unrelated)
-    }
-
-    fn is_writable(&self, moment: MomentRef) -> bool {
-        let MomentRef::Snapshot(id) = moment else { return false };
-        self.snapshot_by_id(id).is_some_and(|snapshot| snapshot.writable())
+        self.fix(a, b)?.touched()
     }
 
     /// What deleting exactly these snapshots frees, in accounted bytes.
@@ -358,7 +351,7 @@ impl Store {
     /// # Errors
     /// One of them does not exist.
     pub fn reclaimable(&self, ids: &[SnapshotId]) -> Result<u64> {
-        let core = self.core.lock();
+        let mut core = self.core.lock();
         let mut removal = Removal::default();
         for id in ids {
             match find_snapshot(&core, *id)?.place {
@@ -366,22 +359,22 @@ impl Store {
                 Place::Writable(space) => removal.heads.push(space),
             }
         }
-        Ok(core.history.predict(&removal))
+        Ok(core.predict(&removal))
     }
 
     /// As [`Store::reclaimable`] for each of many snapshots on its own.
     #[must_use]
     pub fn reclaimable_each(&self, snapshots: &[Arc<Snapshot>]) -> Vec<u64> {
-        let core = self.core.lock();
-        let each = |snapshot: &Arc<Snapshot>| {
+        let mut core = self.core.lock();
+        let mut each = |snapshot: &Arc<Snapshot>| {
             let mut removal = Removal::default();
             match snapshot.place {
                 Place::ReadOnly(point) => removal.names.push(point),
                 Place::Writable(space) => removal.heads.push(space),
             }
-            core.history.predict(&removal)
+            core.predict(&removal)
         };
-        snapshots.iter().map(each).collect()
+        snapshots.iter().map(&mut each).collect()
     }
 
     /// The engines' state that readers share, for the layers' own tools.
@@ -413,6 +406,11 @@ impl Store {
         self.shared.check()
     }
 
+    /// Changed records above which writers wait.
+    pub(crate) fn records_hard(&self) -> usize {
+        self.options.dirty_records_max.saturating_mul(3)
+    }
+
     /// Waits while too much is in memory. Call after a change, without your lock. On a full disk it waits only for a moment: what
     /// frees space must go on.
     pub fn throttle(&self) {
@@ -422,7 +420,7 @@ impl Store {
         }
         let over = || {
             shared.ram.unwritten.load(Ordering::Relaxed) > self.options.unwritten_max
-                || shared.dirty_records.load(Ordering::Relaxed) > self.options.dirty_records_max * 3
+                || shared.dirty_records.load(Ordering::Relaxed) > self.records_hard()
         };
         if !over() {
             return;
@@ -467,7 +465,18 @@ pub(crate) fn find_snapshot(core: &Core, id: SnapshotId) -> Result<Arc<Snapshot>
     core.catalog.snapshots.get(&id).cloned().ok_or_else(missing)
 }
 
-fn moment_point(core: &Core, moment: MomentRef) -> Result<Point> {
+/// The space whose writable end a moment is; `None` for a read-only one.
+pub(crate) fn moment_space(core: &Core, moment: MomentRef) -> Result<Option<SpaceId>> {
+    Ok(match moment {
+        MomentRef::Live(id) => Some(find_volume(core, id)?.space),
+        MomentRef::Snapshot(id) => match find_snapshot(core, id)?.place {
+            Place::ReadOnly(_) => None,
+            Place::Writable(space) => Some(space),
+        },
+    })
+}
+
+pub(crate) fn moment_point(core: &Core, moment: MomentRef) -> Result<Point> {
     let space = match moment {
         MomentRef::Live(id) => find_volume(core, id)?.space,
         MomentRef::Snapshot(id) => match find_snapshot(core, id)?.place {

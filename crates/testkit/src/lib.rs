@@ -1,17 +1,23 @@
 //! Fixtures that tests of several crates share: a server with its store and mounts, trees as plain values, seeded random operations.
 //!
-//! Everything here meets the product from outside: its program, its mounts, the kernel's system calls. So it depends on no other
-//! crate of the workspace. It is for tests, which may panic.
+//! Nearly everything here meets the product from outside: its program, its mounts, the kernel's system calls. Only `faulty` implements a port of
+//! the repository, and is there with the feature `repo`. It is for tests, which may panic.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[cfg(feature = "repo")]
+pub mod faulty;
+pub mod hostile;
+pub mod meter;
 pub mod ops;
 pub mod rng;
 pub mod sys;
+pub mod tmpfs;
 pub mod tree;
 pub mod users;
 pub mod world;
 
+pub use meter::Meter;
 pub use rng::Rng;
 pub use tree::Tree;
 pub use world::World;

@@ -15,6 +15,8 @@ pub enum DiffObject {
     Symlink,
     /// A fifo, socket or device node.
     Other,
+    /// The content of a disk; its path is empty.
+    Disk,
 }
 
 /// What happened to it.

@@ -2,17 +2,19 @@
 //! native API. `docs/cli.md` describes them field by field; a test holds the two together.
 
 pub mod diff;
+pub mod disk;
 pub mod filesystem;
 pub mod report;
 pub mod request;
 pub mod snapshot;
 
 pub use diff::{Diff, DiffChange, DiffEntry, DiffObject, DiffRange};
+pub use disk::{DiskChanges, DiskCreate, DiskInfo, DiskUpdate, DiskVerified, VerifyRequest};
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
 pub use report::{FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo};
 pub use request::{
     CloneRequest, DeletedInfo, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
-    ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest,
+    ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest, VolumeInfo,
 };
 pub use snapshot::{DeleteWish, SnapshotCreate, SnapshotInfo, SnapshotUpdate, SpaceInfo};
 

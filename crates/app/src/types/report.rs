@@ -45,6 +45,8 @@ pub struct StatusInfo {
     pub health: String,
     /// Number of filesystems.
     pub filesystems: u64,
+    /// Number of disks.
+    pub disks: u64,
     /// Number of snapshots.
     pub snapshots: u64,
     /// Bytes on disk.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tintype_model::{SnapshotName, SnapshotRef, VolumeName};
 
-use super::FsInfo;
+use super::{DiskInfo, FsInfo};
 
 /// Where to mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,11 +32,35 @@ pub struct RestoreRequest {
     pub keep: Option<SnapshotName>,
 }
 
+/// A volume of either kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum VolumeInfo {
+    /// A filesystem.
+    Filesystem(FsInfo),
+    /// A disk.
+    Disk(DiskInfo),
+}
+
+impl VolumeInfo {
+    /// Its name.
+    pub const fn name(&self) -> &VolumeName {
+        match self {
+            Self::Filesystem(info) => &info.name,
+            Self::Disk(info) => &info.name,
+        }
+    }
+}
+
 /// What a restore did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RestoreInfo {
-    /// The filesystem as it is now.
-    pub filesystem: FsInfo,
+    /// The filesystem as it is now, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<FsInfo>,
+    /// The disk as it is now, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskInfo>,
     /// The snapshot that it became.
     pub restored: SnapshotRef,
     /// The snapshot that keeps what was there before.
@@ -47,7 +71,7 @@ pub struct RestoreInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CloneRequest {
-    /// Name of the new filesystem.
+    /// Name of the new volume.
     pub name: VolumeName,
     /// Mount it there, now and at every start.
     #[serde(default)]

@@ -87,6 +87,9 @@ pub struct Args {
     /// Leave out files that are larger
     #[arg(long, value_name = "SIZE")]
     exclude_larger_than: Option<ByteSize>,
+    /// Leave out what git leaves alone: .gitignore files and .git/info/exclude of the working trees that are saved
+    #[arg(long)]
+    gitignore: bool,
     /// Stay on the filesystems of the given paths
     #[arg(short = 'x', long)]
     one_file_system: bool,
@@ -102,6 +105,9 @@ pub struct Args {
     /// Write no snapshot when nothing has changed since the parent
     #[arg(long)]
     skip_if_unchanged: bool,
+    /// Read and count everything, write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
     /// Say nothing but failures
     #[arg(short, long)]
     quiet: bool,
@@ -116,7 +122,13 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
         false => absolute_paths(&options.folder, &options.paths),
     };
     snapshot.excludes = options.excludes.texts();
-    let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
+    // A dry run writes nothing, not even a lock.
+    let (repo, lock) = if args.dry_run {
+        (args.place.open()?, None)
+    } else {
+        let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
+        (repo, Some(lock))
+    };
     // Snapshots before the index: the index then knows all that they need.
     let parents = parents(&repo, args, &snapshot)?;
     let index = Arc::new(repo.index_in_use()?);
@@ -139,7 +151,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     }
     let unchanged =
         args.skip_if_unchanged && parents.iter().any(|parent| parent.tree == saved.tree);
-    if !unchanged {
+    if let Some(lock) = lock.filter(|_| !unchanged) {
         lock.check()?;
         repo.save_snapshot(&mut snapshot)?;
     }
@@ -264,7 +276,12 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
         caches: args.exclude_caches,
         larger_than: args.exclude_larger_than.map(|size| size.0),
         one_file_system: args.one_file_system,
-        blobs: BlobOptions { level: args.compression, verify: !args.no_extra_verify },
+        gitignore: args.gitignore,
+        blobs: BlobOptions {
+            level: args.compression,
+            verify: !args.no_extra_verify,
+            dry_run: args.dry_run,
+        },
         ..BackupOptions::default()
     };
     options.ignore.ctime = args.ignore_ctime;
@@ -278,7 +295,7 @@ fn marker(text: &str) -> Marker {
     Marker { name: name.into(), header: header.as_bytes().to_vec() }
 }
 
-fn text_of(file: &PathBuf) -> CliResult<String> {
+pub(super) fn text_of(file: &PathBuf) -> CliResult<String> {
     let read = if file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())
     } else {
@@ -340,9 +357,9 @@ fn tell(
 ) -> CliResult<()> {
     let summary = snapshot.summary.clone().unwrap_or_default();
     if global.json {
-        let id = (!unchanged).then_some(snapshot.id);
+        let id = (!unchanged && !args.dry_run).then_some(snapshot.id);
         return output::json(&json!({
-            "event": "summary", "snapshot_id": id, "tree": snapshot.tree, "failures": progress.failed(), "summary": summary
+            "event": "summary", "dry_run": args.dry_run, "snapshot_id": id, "tree": snapshot.tree, "failures": progress.failed(), "summary": summary
         }));
     }
     if args.quiet {
@@ -366,6 +383,7 @@ fn tell(
         ))?;
     }
     match unchanged {
+        _ if args.dry_run => output::line("nothing was saved: --dry-run"),
         true => output::line("nothing has changed: no snapshot was made"),
         false => output::line(&format!("saved snapshot {}", snapshot.id.0.short())),
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 use tintype_model::ByteSize;
-use tintype_repo::{CheckOptions, CheckProgress, LockMode, ReadData, Severity, check};
+use tintype_repo::{CheckOptions, CheckProgress, LockMode, Mend, ReadData, Severity, check};
 
 use super::repo::Place;
 use super::repo::progress::{Shown, Style, Watched};
@@ -53,6 +53,17 @@ impl Watched for Watch {
     }
 }
 
+/// The command that mends so.
+fn command(mend: Mend) -> &'static str {
+    match mend {
+        Mend::Index => "repair index",
+        Mend::WholeIndex => "repair index --read-all",
+        Mend::Packs => "repair packs",
+        Mend::Snapshots => "repair snapshots",
+        Mend::Recover => "recover",
+    }
+}
+
 /// Checks and prints findings. Status 1: there are errors.
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let (repo, _lock) = args.place.open_locked(LockMode::Exclusive)?;
@@ -66,6 +77,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let report = report?;
     let status = if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     let word = |severity: Severity| if severity == Severity::Error { "error" } else { "warning" };
+    let mends: Vec<_> = report.mends().into_iter().map(command).collect();
     if global.json {
         let findings = report.findings.iter();
         let findings = findings.map(|finding| json!({ "severity": word(finding.severity()), "detail": finding.to_string() }));
@@ -73,6 +85,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
             "event": "summary", "sound": report.is_sound(), "errors": report.errors, "warnings": report.warnings,
             "snapshots": report.snapshots, "trees": report.trees, "packs": report.packs, "packs_read": report.packs_read,
             "bytes_read": report.bytes_read, "findings": findings.collect::<Vec<_>>(),
+            "mend": mends,
         }))?;
         return Ok(status);
     }
@@ -89,6 +102,9 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
             report.snapshots, report.trees, report.packs
         );
         output::line(&format!("{what}: {} errors, {} warnings", report.errors, report.warnings))?;
+        if !mends.is_empty() {
+            output::line(&format!("to mend it: `tintype {}`", mends.join("`, then `tintype ")))?;
+        }
     }
     Ok(status)
 }

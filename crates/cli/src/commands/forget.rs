@@ -9,7 +9,7 @@ use tintype_repo::{
 };
 
 use super::prune;
-use super::repo::Place;
+use super::repo::{Choice, Place};
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output;
@@ -230,7 +230,7 @@ fn show(global: &Global, args: &Args, plan: &ForgetPlan<'_>) -> CliResult<()> {
 fn by_id(global: &Global, args: &Args, repo: &Repository, lock: &Lock) -> CliResult<usize> {
     let mut named = Vec::new();
     for name in &args.ids {
-        let snapshot = args.place.snapshot(repo, name)?;
+        let snapshot = args.place.snapshot(repo, name, &Choice::default())?;
         if !named.iter().any(|other: &tintype_repo::SnapshotFile| other.id == snapshot.id) {
             named.push(snapshot);
         }

@@ -10,7 +10,7 @@ use tintype_repo::{
     BlobKind, Index, Node, NodeKind, Place as InSnapshot, Repository, SnapshotFile, look_up, walk,
 };
 
-use super::repo::Place;
+use super::repo::{Choice, Place};
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output::{self, printable};
@@ -28,6 +28,8 @@ pub struct LsArgs {
     #[arg(long)]
     flat: bool,
     #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
     place: Place,
 }
 
@@ -37,6 +39,8 @@ pub struct DumpArgs {
     /// The snapshot and the file in it
     #[arg(value_name = "SNAP:PATH")]
     what: String,
+    #[command(flatten)]
+    choice: Choice,
     #[command(flatten)]
     place: Place,
 }
@@ -53,21 +57,27 @@ pub struct FindArgs {
     #[arg(short, long)]
     ignore_case: bool,
     #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
     place: Place,
 }
 
 /// A snapshot, its index, and the path that was asked for in it.
-fn open(place: &Place, what: &str) -> CliResult<(Repository, SnapshotFile, Index, String)> {
+fn open(
+    place: &Place,
+    choice: &Choice,
+    what: &str,
+) -> CliResult<(Repository, SnapshotFile, Index, String)> {
     let (name, path) = what.split_once(':').unwrap_or((what, ""));
     let repo = place.open()?;
-    let snapshot = place.snapshot(&repo, name)?;
+    let snapshot = place.snapshot(&repo, name, choice)?;
     let index = repo.index()?;
     Ok((repo, snapshot, index, path.to_owned()))
 }
 
 /// Lists a folder or a whole snapshot.
 pub fn list(global: &Global, args: &LsArgs) -> CliResult<()> {
-    let (repo, snapshot, index, path) = open(&args.place, &args.what)?;
+    let (repo, snapshot, index, path) = open(&args.place, &args.choice, &args.what)?;
     let place = look_up(&repo, &index, snapshot.tree, path.as_bytes())?;
     let prefix = format!("/{}", path.trim_matches('/'));
     let mut lines = Lines::default();
@@ -85,7 +95,7 @@ pub fn list(global: &Global, args: &LsArgs) -> CliResult<()> {
 
 /// Prints the content of a file.
 pub fn dump(args: &DumpArgs) -> CliResult<()> {
-    let (repo, snapshot, index, path) = open(&args.place, &args.what)?;
+    let (repo, snapshot, index, path) = open(&args.place, &args.choice, &args.what)?;
     let content = match look_up(&repo, &index, snapshot.tree, path.as_bytes())? {
         InSnapshot::Node(node) if node.kind == NodeKind::File => node.content.unwrap_or_default(),
         _ => {
@@ -108,8 +118,8 @@ pub fn find(global: &Global, args: &FindArgs) -> CliResult<()> {
         tintype_repo::Excludes::new(exact, any).map_err(|e| CliError::usage(e.to_string(), ""))?;
     let repo = args.place.open()?;
     let snapshots = match &args.snapshot {
-        Some(name) => vec![args.place.snapshot(&repo, name)?],
-        None => repo.snapshots()?,
+        Some(name) => vec![args.place.snapshot(&repo, name, &args.choice)?],
+        None => repo.snapshots()?.into_iter().filter(|s| args.choice.fits(s)).collect(),
     };
     let index = repo.index()?;
     let mut lines = Lines::default();

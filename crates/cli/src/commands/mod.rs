@@ -3,16 +3,22 @@
 mod backup;
 mod check;
 mod completions;
+mod copy;
 mod demo;
+mod disk;
 mod down;
 mod forget;
 mod fs;
 mod fsck;
 mod ls;
 mod man;
+mod merge;
 mod prune;
+mod recover;
+mod repair;
 mod repo;
 mod restore;
+mod rewrite;
 mod scrub;
 mod snapshot;
 mod status;
@@ -30,7 +36,7 @@ use crate::error::CliResult;
 use crate::options::Global;
 use crate::output;
 
-/// Keep every moment of your filesystems
+/// Keep every moment of your filesystems and disks
 ///
 /// Tintype gives you filesystems with instant snapshots: look into, compare, clone and restore any moment.
 /// Start with `tintype demo`, or with `tintype up` and `tintype fs create home --mount DIR`.
@@ -54,6 +60,9 @@ enum Command {
     /// Make, show, change, mount and delete filesystems
     #[command(subcommand)]
     Fs(fs::Command),
+    /// Make, show, change, compare and delete disks
+    #[command(subcommand)]
+    Disk(disk::Command),
     /// Make, list, compare, restore, clone and delete snapshots
     #[command(subcommand)]
     Snapshot(snapshot::Command),
@@ -72,10 +81,21 @@ enum Command {
     Restore(Box<restore::Args>),
     /// Check that all that a repository promises is there
     Check(check::Args),
+    /// Copy snapshots of one repository into another
+    Copy(Box<copy::Args>),
     /// Remove snapshots of a repository by rules or by id
     Forget(Box<forget::Args>),
     /// Free what no snapshot of a repository needs
     Prune(prune::Args),
+    /// Mend what is damaged in a repository, and keep the rest
+    #[command(subcommand)]
+    Repair(repair::Command),
+    /// Make a snapshot of all that no snapshot of a repository leads to any more
+    Recover(recover::Args),
+    /// Make one snapshot of a repository out of several
+    Merge(merge::Args),
+    /// Take files out of snapshots of a repository, or change their host or time
+    Rewrite(rewrite::Args),
     /// List what is in a snapshot of a repository
     Ls(ls::LsArgs),
     /// Print a file of a snapshot of a repository
@@ -99,6 +119,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Down => down::run(global).map(done),
         Command::Status => status::run(global).map(done),
         Command::Fs(command) => fs::run(global, command).map(done),
+        Command::Disk(command) => disk::run(global, command),
         Command::Snapshot(command) => snapshot::run(global, command).map(done),
         Command::Sync(args) => sync::run(global, args).map(done),
         Command::Fsck(args) => fsck::run(global, &args),
@@ -107,8 +128,13 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Backup(args) => backup::run(global, &args),
         Command::Restore(args) => restore::run(global, &args),
         Command::Check(args) => check::run(global, &args),
+        Command::Copy(args) => copy::run(global, &args).map(done),
         Command::Forget(args) => forget::run(global, &args).map(done),
         Command::Prune(args) => prune::run(global, &args).map(done),
+        Command::Repair(command) => repair::run(global, &command).map(done),
+        Command::Recover(args) => recover::run(global, &args).map(done),
+        Command::Merge(args) => merge::run(global, &args).map(done),
+        Command::Rewrite(args) => rewrite::run(global, &args).map(done),
         Command::Ls(args) => ls::list(global, &args).map(done),
         Command::Dump(args) => ls::dump(&args).map(done),
         Command::Find(args) => ls::find(global, &args).map(done),
@@ -152,6 +178,11 @@ mod tests {
             "snapshot diff home@a home --ranges",
             "snapshot space home@a home@b --json",
             "fsck --repair --store d",
+            "repair index --read-all --dry-run",
+            "repair packs 12ab 34 --copies d",
+            "repair snapshots latest --forget",
+            "merge 12 34 latest~1 --delete --label l --tag a,b --description d --host h --time 2026-01-01",
+            "rewrite 12 -e a --iexclude b --exclude-file f --forget --new-host h --new-time 2026-01-01 --all-trees",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");

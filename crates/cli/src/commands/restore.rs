@@ -13,7 +13,7 @@ use tintype_repo::{
 };
 
 use super::repo::progress::{Shown, Style, Watched};
-use super::repo::{INCOMPLETE, Place};
+use super::repo::{Choice, INCOMPLETE, Place};
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output;
@@ -27,6 +27,8 @@ pub struct Args {
     /// The folder that it is restored into
     #[arg(short, long, value_name = "DIR")]
     target: PathBuf,
+    #[command(flatten)]
+    choice: Choice,
     #[command(flatten)]
     place: Place,
     /// Restore only what fits this pattern; may be repeated
@@ -104,7 +106,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let (name, path) = args.what.split_once(':').unwrap_or((&args.what, ""));
     let options = options(args, path)?;
     let (repo, _lock) = args.place.open_locked(LockMode::Shared)?;
-    let snapshot = args.place.snapshot(&repo, name)?;
+    let snapshot = args.place.snapshot(&repo, name, &args.choice)?;
     let index = repo.index()?;
     let progress = Arc::new(RestoreProgress::default());
     let shown =
@@ -166,6 +168,11 @@ fn tell(global: &Global, args: &Args, report: &RestoreReport) -> CliResult<()> {
             output::printable(&dir.path.to_string_lossy()),
             dir.detail
         ))?;
+    }
+    if !(report.incomplete.is_empty() && report.damaged_dirs.is_empty()) {
+        output::line(
+            "`tintype check --read-data` shows all that is damaged, and which `tintype repair` mends it",
+        )?;
     }
     if args.quiet {
         return Ok(());

@@ -23,7 +23,13 @@ fn print(status: StatusInfo) -> CliResult<()> {
         ("store", status.store.display().to_string()),
         ("listens on", status.addresses.join(", ")),
         ("health", status.health.clone()),
-        ("holds", format!("{} filesystems, {} snapshots", status.filesystems, status.snapshots)),
+        (
+            "holds",
+            format!(
+                "{} filesystems, {} disks, {} snapshots",
+                status.filesystems, status.disks, status.snapshots
+            ),
+        ),
         (
             "on disk",
             format!("{}, of it dead {}", ByteSize(status.disk_bytes), ByteSize(status.dead_bytes)),

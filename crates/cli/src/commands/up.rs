@@ -22,6 +22,9 @@ pub struct Args {
     /// Also listen on this loopback address; port 0 takes any free one
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
+    /// Also serve disks to NBD clients on this loopback address
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen_disks: Option<String>,
     /// How the kernel reaches the server
     #[arg(long, value_name = "WHICH", default_value = "auto", env = "TINTYPE_TRANSPORT")]
     transport: Transport,
@@ -87,6 +90,7 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
         },
         socket: paths::to_server(&socket)?,
         listen: args.listen.as_deref().map(parse_listen).transpose()?,
+        listen_disks: args.listen_disks.as_deref().map(parse_listen).transpose()?,
     };
     let mounter = Arc::new(FuseMounter::new(args.transport.into()));
     let json = global.json;

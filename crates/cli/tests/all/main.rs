@@ -8,6 +8,7 @@ mod api;
 mod churn;
 mod damage;
 mod differential;
+mod disks;
 mod kill;
 mod moments;
 mod mounts;

@@ -36,6 +36,23 @@ fn filesystems() {
 }
 
 #[test]
+fn disks() {
+    let world = World::up();
+    let wanted = documented("### A disk");
+    assert_eq!(fields(&world.json("disk create d --size 1G")), wanted);
+    assert_eq!(fields(&world.json("disk show d")), wanted);
+    assert_eq!(fields(&world.json("disk set d --compression off")), wanted);
+    assert_eq!(world.json("disk list")[0]["name"], "d");
+    world.ok("snapshot create d@a");
+    assert_eq!(fields(&world.json("snapshot restore d@a")["disk"]), wanted);
+    assert_eq!(fields(&world.json("snapshot clone d@a e")), wanted);
+    let changes = world.json("disk changes d@a e");
+    assert_eq!(fields(&changes), documented("### Changes of a disk"));
+    let verified = world.json("disk verify d@a");
+    assert_eq!((&verified["clean"], &verified["moment"]), (&true.into(), &"d@a".into()));
+}
+
+#[test]
 fn snapshots() {
     let world = World::up();
     world.ok("fs create home");

@@ -1,14 +1,14 @@
 //! Whether and where the content of a file differs.
 //!
-//! Blocks at the same place of the same extent are equal; others are read and compared, so that
-//! rewriting the same bytes is no change of content.
+//! Blocks are compared as `tintype_store::compare` does: rewriting the same bytes is no change of content.
 
 use super::Diff;
 use super::side::Found;
-use crate::blocks::{self, SPAN};
 use crate::error::Result;
-use crate::read::{BYTES, SPAN_BLOCKS};
-use tintype_store::{BLOCK, BlockReader, Key, Piece, StoreError};
+use crate::read::BYTES;
+use std::ops::ControlFlow;
+use tintype_store::compare::{Equal, Side, differing};
+use tintype_store::{Key, Piece};
 
 impl Diff {
     /// The ranges that differ (at most the first one unless ranges are wanted); `None` when the
@@ -30,9 +30,7 @@ impl Diff {
         let mut next = Some(zero);
         let mut rest = spans.iter();
         while let Some((span, a, b)) = next {
-            if !blocks::same_content(&a, &b) {
-                self.span(span, &a, &b, end, &mut list)?;
-            }
+            self.span(span, &a, &b, end, &mut list)?;
             differs |= !list.is_empty();
             if differs && !self.ranges {
                 return Ok(Some(Vec::new()));
@@ -65,50 +63,15 @@ impl Diff {
         list: &mut Vec<(u64, u64)>,
     ) -> Result<()> {
         let (old, new) = (self.a.reader(), self.b.reader());
-        for at in 0..SPAN {
-            let block = span * SPAN_BLOCKS + u64::from(at);
-            let offset = block * BYTES;
-            if offset >= end {
-                return Ok(());
-            }
-            let (x, y) = (data(a, at), data(b, at));
-            if x == y || same_bytes(&old, x, &new, y, (end - offset).min(BYTES) as usize)? {
-                continue;
-            }
+        let old = Side { reader: &old, pieces: a };
+        let new = Side { reader: &new, pieces: b };
+        differing(span, end, old, new, Equal::Bytes, &mut |offset| {
             match list.last_mut() {
                 Some(last) if last.0 + last.1 == offset => last.1 += BYTES,
                 _ => list.push((offset, BYTES)),
             }
-            if !self.ranges {
-                return Ok(());
-            }
-        }
+            if self.ranges { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
         Ok(())
     }
-}
-
-/// Extent and index of a block; `None` reads as zeroes.
-fn data(pieces: &[Piece], at: u16) -> Option<(u64, u16)> {
-    let piece = blocks::find(pieces, at).filter(|piece| piece.extent != 0)?;
-    Some((piece.extent, piece.first))
-}
-
-fn same_bytes(
-    old: &BlockReader,
-    x: Option<(u64, u16)>,
-    new: &BlockReader,
-    y: Option<(u64, u16)>,
-    len: usize,
-) -> Result<bool> {
-    let mut blocks = ([0; BLOCK], [0; BLOCK]);
-    for (reader, place, block) in [(old, x, &mut blocks.0), (new, y, &mut blocks.1)] {
-        let Some((extent, index)) = place else { continue };
-        match reader.read(extent, index, 1, block) {
-            Ok(()) => {}
-            // Only a live moment can lose it: it was overwritten just now.
-            Err(StoreError::Moved(_)) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(blocks.0.get(..len) == blocks.1.get(..len))
 }

@@ -63,16 +63,18 @@ pub struct DiffEntry {
     pub ranges: Vec<(u64, u64)>,
 }
 
-/// What changed from moment `a` to moment `b`, sorted by path. A moment that is live is taken as of
-/// its last commit; take a snapshot first when the tree is being changed.
+/// What changed from moment `a` to moment `b`, sorted by path. What is live is compared as it is at one instant during the
+/// call; it may be changed meanwhile.
 ///
 /// # Errors
 /// A moment does not exist, the two share no history, or the store failed.
 pub fn diff(store: &Store, a: MomentRef, b: MomentRef, ranges: bool) -> Result<Vec<DiffEntry>> {
-    let touched = store.touched(a, b)?;
+    let fixed = store.fix(a, b)?;
+    let touched = fixed.touched()?;
+    let [old, new] = fixed.views();
     let mut run = Diff {
-        a: Side::new(store.view_of(a)?),
-        b: Side::new(store.view_of(b)?),
+        a: Side::new(old),
+        b: Side::new(new),
         ranges,
         found: Vec::new(),
         added: HashSet::new(),

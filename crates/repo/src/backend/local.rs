@@ -195,9 +195,13 @@ impl Backend for LocalFolder {
     }
 
     fn remove(&self, kind: FileKind, id: Id) -> Result<()> {
-        match fs::remove_file(self.path(kind, id)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.error("remove", kind, id, e)),
+        // What relies on others goes for good before they go: snapshots before packs, index files before packs. Nothing relies on packs that go.
+        let durable = !matches!(kind, FileKind::Lock | FileKind::Pack);
+        let removed = match fs::remove_file(self.path(kind, id)) {
+            Ok(()) if durable => File::open(self.folder(kind, id)).and_then(|dir| dir.sync_all()),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => Ok(()),
-        }
+        };
+        removed.map_err(|e| self.error("remove", kind, id, e))
     }
 }

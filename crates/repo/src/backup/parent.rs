@@ -1,12 +1,11 @@
 //! What earlier snapshots say about a directory: so that unchanged files are not read again.
 
 use crate::backup::IgnoreChange;
-use crate::error::Result;
 use crate::id::BlobId;
 use crate::index::Index;
-use crate::pack::BlobKind;
+use crate::lookup::read_tree;
 use crate::repository::Repository;
-use crate::tree::{Node, NodeKind, decode_tree};
+use crate::tree::{Node, NodeKind};
 
 /// One directory in all parent snapshots: its entries in each, by name.
 #[derive(Debug, Default)]
@@ -17,11 +16,8 @@ pub(super) struct Known {
 impl Known {
     /// Reads the trees. One that is missing or damaged counts as unknown: its files are read again, which mends the repository.
     pub(super) fn load(repo: &Repository, index: &Index, trees: &[BlobId]) -> Self {
-        let load = |tree: &BlobId| -> Result<Vec<Node>> {
-            let bytes = repo.blob(index, BlobKind::Tree, *tree)?;
-            decode_tree(&bytes).map_err(|source| crate::RepoError::Tree { id: *tree, source })
-        };
-        Self { trees: trees.iter().filter_map(|tree| load(tree).ok()).collect() }
+        let load = |tree: &BlobId| read_tree(repo, index, *tree).ok();
+        Self { trees: trees.iter().filter_map(load).collect() }
     }
 
     /// The entries of this name, one per parent that has it.

@@ -1,13 +1,14 @@
 //! What all threads of a backup share: the writer, the counters, the wish to stop.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::error::{RepoError, Result};
+use crate::error::Result;
 use crate::id::BlobId;
 use crate::snapshot::SnapshotSummary;
+use crate::watch::{EntryFailure, Failures, Stop};
 use crate::writer::{BlobWriter, Written};
 
 /// How an entry compares with the parent snapshots.
@@ -38,23 +39,10 @@ pub struct BackupProgress {
     bytes: AtomicU64,
     read: AtomicU64,
     dir_bytes: AtomicU64,
-    failures: Mutex<Vec<BackupFailure>>,
-    failed: AtomicU64,
+    failures: Failures,
     current: Mutex<PathBuf>,
-    stop: AtomicBool,
+    stop: Stop,
 }
-
-/// Something that could not be saved. The backup goes on without it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackupFailure {
-    /// Which file or folder.
-    pub path: PathBuf,
-    /// Why.
-    pub detail: String,
-}
-
-/// The most failures that are kept as text; all are counted.
-const FAILURES_KEPT: usize = 10_000;
 
 fn add(counters: &[AtomicU64; 3], change: Change) {
     let [new, changed, unmodified] = counters;
@@ -67,13 +55,13 @@ fn add(counters: &[AtomicU64; 3], change: Change) {
 }
 
 impl BackupProgress {
-    /// Asks the backup to stop soon. What was stored stays and is found by the next one.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
+    /// None yet; the backup ends soon when `stop` is asked for. What was stored stays and is found by the next one.
+    pub fn new(stop: Stop) -> Self {
+        Self { stop, ..Self::default() }
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        if self.stop.load(Ordering::Relaxed) { Err(RepoError::Stopped) } else { Ok(()) }
+        self.stop.check()
     }
 
     /// Files so far.
@@ -93,12 +81,12 @@ impl BackupProgress {
 
     /// Number of things that could not be saved.
     pub fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
+        self.failures.count()
     }
 
     /// The failures since the last call.
-    pub fn take_failures(&self) -> Vec<BackupFailure> {
-        std::mem::take(&mut *self.failures.lock())
+    pub fn take_failures(&self) -> Vec<EntryFailure> {
+        self.failures.take()
     }
 
     /// The directory that is looked at.
@@ -129,11 +117,7 @@ impl BackupProgress {
     }
 
     pub(super) fn failure(&self, path: &Path, detail: impl ToString) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-        let mut failures = self.failures.lock();
-        if failures.len() < FAILURES_KEPT {
-            failures.push(BackupFailure { path: path.to_owned(), detail: detail.to_string() });
-        }
+        self.failures.add(path, detail);
     }
 
     /// The counters as a snapshot carries them.

@@ -2,20 +2,18 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Instant;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::Saved;
 use super::assemble::Assembly;
 use super::state::{BackupProgress, Change, Run};
+use super::{Saved, finished};
 use crate::chunker::{Chunks, Cutter};
 use crate::error::{RepoError, Result};
 use crate::id::BlobId;
 use crate::index::Index;
 use crate::json::LocalZone;
-use crate::moment::Moment;
 use crate::pack::BlobKind;
 use crate::repository::Repository;
 use crate::tree::{GoMode, Node};
@@ -45,23 +43,10 @@ pub fn backup_stream(
     progress: &BackupProgress,
     ended: impl FnOnce() -> Result<()>,
 ) -> Result<Saved> {
-    let (start, clock) = (Timestamp::now(), Instant::now());
-    let writer = BlobWriter::new(repo.clone(), index, options);
-    let stored =
-        store(repo, &writer, from, file, start, progress).and_then(|tree| ended().map(|()| tree));
-    let tree = match stored {
-        Ok(tree) => tree,
-        // The writer knows why it stopped.
-        Err(RepoError::Stopped) => return Err(writer.finish().err().unwrap_or(RepoError::Stopped)),
-        Err(error) => return Err(error),
-    };
-    let mut summary = progress.summary(&writer.finish()?);
-    let zone = TimeZone::system();
-    summary.backup_start = Some(Moment::in_zone(start, &zone));
-    summary.backup_end = Some(Moment::in_zone(Timestamp::now(), &zone));
-    summary.backup_duration = clock.elapsed().as_secs_f64();
-    summary.total_duration = summary.backup_duration;
-    Ok(Saved { tree, summary })
+    finished(BlobWriter::new(repo.clone(), index, options), progress, |writer| {
+        let tree = store(repo, writer, from, file, progress)?;
+        ended().map(|()| tree)
+    })
 }
 
 fn store(
@@ -69,9 +54,9 @@ fn store(
     writer: &BlobWriter,
     from: impl Read,
     file: &StreamFile,
-    start: Timestamp,
     progress: &BackupProgress,
 ) -> Result<BlobId> {
+    let start = Timestamp::now();
     let run = Run { writer, progress, root: Mutex::new(None) };
     let mut scratch = Scratch::default();
     let mut chunks = Chunks::new(Cutter::new(repo.config().chunker_polynomial), from);

@@ -17,6 +17,7 @@ use super::files::FileJob;
 use super::parent::Known;
 use super::roots::{Root, os};
 use super::state::{Change, Run};
+use super::worktree::Worktree;
 use crate::error::{RepoError, Result};
 use crate::id::BlobId;
 use crate::index::Index;
@@ -47,6 +48,8 @@ struct Frame {
     known: Known,
     /// The device that it is on.
     device: u64,
+    /// git's rules, where they count.
+    git: Option<Worktree>,
     left: Left,
 }
 
@@ -94,9 +97,9 @@ impl Walker<'_> {
     }
 
     fn top(&self, top: Root, known: Known, assembly: Arc<Assembly>) -> Result<Frame> {
-        let frame = |left, device, path| Frame { assembly, path, known, device, left };
+        let frame = |left, device, path, git| Frame { assembly, path, known, device, git, left };
         if !top.target {
-            return Ok(frame(Left::Chosen(top.below.into_iter()), 0, PathBuf::new()));
+            return Ok(frame(Left::Chosen(top.below.into_iter()), 0, PathBuf::new(), None));
         }
         let failed = |source: rustix::io::Errno| RepoError::Local {
             doing: "read",
@@ -105,8 +108,9 @@ impl Walker<'_> {
         };
         let fd = openat(CWD, &top.path, dir_flags(), Mode::empty()).map_err(failed)?;
         let device = rustix::fs::fstat(&fd).map_err(failed)?.st_dev;
+        let git = self.rules(&fd, &top.path, || Worktree::around(&top.path));
         let left = self.list(fd, &top.path).unwrap_or_else(|| Left::Chosen(Default::default()));
-        Ok(frame(left, device, top.path))
+        Ok(frame(left, device, top.path, git))
     }
 
     /// A folder above the targets, or a target.
@@ -121,14 +125,15 @@ impl Walker<'_> {
         let Some(mut node) = self.node(&dir, &own, &root.path) else { return Ok(None) };
         node.name = name;
         if root.target {
-            return self.take(frame, &dir, &own, root.path, node);
+            let around = root.path.clone();
+            return self.take(frame, &dir, &own, root.path, node, &|| Worktree::around(&around));
         }
         let before = frame.known.subtrees(&node.name);
         let known = self.known(&before);
         let device = node.device_id;
         let assembly = Assembly::below(&frame.assembly, node, before);
         let left = Left::Chosen(root.below.into_iter());
-        Ok(Some(Frame { assembly, path: root.path, known, device, left }))
+        Ok(Some(Frame { assembly, path: root.path, known, device, git: None, left }))
     }
 
     /// An entry of a directory that is saved whole.
@@ -138,10 +143,21 @@ impl Walker<'_> {
             return Ok(None);
         }
         let Some(node) = self.node(dir, name, &path) else { return Ok(None) };
-        if self.leave_out(frame, &node) {
+        if self.leave_out(frame, name, &node) {
             return Ok(None);
         }
-        self.take(frame, dir, name, path, node)
+        let git = || frame.git.as_ref().and_then(|git| git.go_down(name.to_bytes()));
+        self.take(frame, dir, name, path, node, &git)
+    }
+
+    /// The rules of git that count in an open folder; `around` says which do because of what is above it.
+    fn rules(
+        &self,
+        fd: &OwnedFd,
+        path: &Path,
+        around: impl FnOnce() -> Option<Worktree>,
+    ) -> Option<Worktree> {
+        self.options.gitignore.then(|| Worktree::enter(around(), fd.as_fd(), path)).flatten()
     }
 
     /// Patterns are matched on absolute paths.
@@ -149,14 +165,16 @@ impl Walker<'_> {
         if path.is_absolute() { path.to_owned() } else { self.options.folder.join(path) }
     }
 
-    fn leave_out(&self, frame: &Frame, node: &Node) -> bool {
+    fn leave_out(&self, frame: &Frame, name: &CStr, node: &Node) -> bool {
+        let is_dir = node.kind == NodeKind::Dir;
+        if frame.git.as_ref().is_some_and(|git| git.ignores(name.to_bytes(), is_dir)) {
+            return true;
+        }
         let too_large = self
             .options
             .larger_than
             .is_some_and(|max| node.kind == NodeKind::File && node.size > max);
-        let elsewhere = self.options.one_file_system
-            && node.kind != NodeKind::Dir
-            && node.device_id != frame.device;
+        let elsewhere = self.options.one_file_system && !is_dir && node.device_id != frame.device;
         too_large || elsewhere
     }
 
@@ -187,9 +205,10 @@ impl Walker<'_> {
         name: &CStr,
         path: PathBuf,
         node: Node,
+        git: &dyn Fn() -> Option<Worktree>,
     ) -> Result<Option<Frame>> {
         match node.kind {
-            NodeKind::Dir => self.go_down(frame, dir, name, path, node),
+            NodeKind::Dir => self.go_down(frame, dir, name, path, node, git),
             NodeKind::File => {
                 self.file(frame, dir, name, path, node)?;
                 Ok(None)
@@ -234,6 +253,7 @@ impl Walker<'_> {
         name: &CStr,
         path: PathBuf,
         node: Node,
+        git: &dyn Fn() -> Option<Worktree>,
     ) -> Result<Option<Frame>> {
         let fd = match openat(dir, name, dir_flags() | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => fd,
@@ -251,10 +271,11 @@ impl Walker<'_> {
         let foreign = self.options.one_file_system && frame.device != 0 && device != frame.device;
         let before = frame.known.subtrees(&node.name);
         let known = self.known(&before);
+        let git = self.rules(&fd, &path, git);
         let left = if foreign { None } else { self.list(fd, &path) };
         let assembly = Assembly::below(&frame.assembly, node, before);
         let left = left.unwrap_or_else(|| Left::Chosen(Default::default()));
-        Ok(Some(Frame { assembly, path, known, device, left }))
+        Ok(Some(Frame { assembly, path, known, device, git, left }))
     }
 
     /// Does a file in the folder say that it is to be left out?

@@ -1,5 +1,6 @@
 //! What a check can find, each with how bad it is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use parking_lot::Mutex;
@@ -88,6 +89,15 @@ pub enum Finding {
         /// What is wrong.
         detail: String,
     },
+    /// A pack whose header, which is whole, lists other blobs than the index.
+    OtherBlobs {
+        /// Which pack.
+        id: PackId,
+        /// How many the header lists.
+        header: usize,
+        /// How many the index names.
+        indexed: usize,
+    },
     /// A blob that was read is not what its id promises.
     Blob {
         /// Which blob.
@@ -160,6 +170,29 @@ impl Finding {
         }
     }
 
+    /// What mends it, if anything does.
+    pub fn mend(&self) -> Option<Mend> {
+        match self {
+            Self::Index { .. }
+            | Self::MissingPack { marked: false, .. }
+            | Self::PackSize { .. }
+            | Self::UnknownPack { .. } => Some(Mend::Index),
+            Self::OtherBlobs { .. } => Some(Mend::WholeIndex),
+            Self::Pack { .. } | Self::Blob { .. } => Some(Mend::Packs),
+            Self::SnapshotWithoutTree { .. }
+            | Self::MissingTree { .. }
+            | Self::Tree { .. }
+            | Self::Node { .. }
+            | Self::MissingData { .. }
+            | Self::FileSize { .. } => Some(Mend::Snapshots),
+            Self::Snapshot { .. } => Some(Mend::Recover),
+            Self::DuplicatePack { .. }
+            | Self::MissingPack { marked: true, .. }
+            | Self::MixedPack { .. }
+            | Self::UnusedBlobs { .. } => None,
+        }
+    }
+
     /// What a walk through trees has seen.
     pub(crate) fn of_walk(seen: Seen<'_>) -> Option<Self> {
         let text = |name: &[u8]| name.escape_ascii().to_string();
@@ -207,6 +240,12 @@ impl fmt::Display for Finding {
             }
             Self::MixedPack { id } => write!(f, "pack {id} holds both trees and data"),
             Self::Pack { id, detail } => write!(f, "pack {id}: {detail}"),
+            Self::OtherBlobs { id, header, indexed } => {
+                write!(
+                    f,
+                    "pack {id}: its header lists {header} blobs, and not those {indexed} of the index"
+                )
+            }
             Self::Blob { id, pack, detail } => write!(f, "blob {id} in pack {pack}: {detail}"),
             Self::MissingTree { id } => write!(f, "tree {id} is in no index"),
             Self::Tree { id, detail } => write!(f, "tree {id}: {detail}"),
@@ -245,7 +284,34 @@ pub struct Report {
     pub bytes_read: u64,
 }
 
+/// What mends a repository, in the order in which it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mend {
+    /// The index is made right by what of it can be seen to be wrong.
+    Index,
+    /// The index is made right by what all packs say.
+    WholeIndex,
+    /// What is whole of damaged packs is salvaged.
+    Packs,
+    /// What is missing is taken out of snapshots.
+    Snapshots,
+    /// Trees that no snapshot names get one.
+    Recover,
+}
+
 impl Report {
+    /// What mends the errors, in order; nothing when there is none. A pack that no index names may hold what others miss, so it counts then.
+    pub fn mends(&self) -> BTreeSet<Mend> {
+        if self.is_sound() {
+            return BTreeSet::new();
+        }
+        let mut mends: BTreeSet<Mend> = self.findings.iter().filter_map(Finding::mend).collect();
+        if mends.contains(&Mend::WholeIndex) {
+            mends.remove(&Mend::Index);
+        }
+        mends
+    }
+
     /// No error? Warnings do not count.
     pub fn is_sound(&self) -> bool {
         self.errors == 0

@@ -10,7 +10,7 @@ use super::{CheckProgress, Packs};
 use crate::backend::FileKind;
 use crate::id::{BlobId, Id, PackId};
 use crate::index::Index;
-use crate::pack::{PackedBlob, TAIL, header_length, read_header};
+use crate::pack::{PackedBlob, read_whole};
 use crate::repository::Repository;
 
 /// Reads the chosen packs.
@@ -64,21 +64,21 @@ impl Reader<'_> {
         if Id::of(&bytes) != id.0 {
             wrong("its content does not fit its name".to_owned());
         }
-        let blobs = match self.header(&bytes) {
-            Ok(blobs) => blobs,
-            Err(detail) => {
-                wrong(detail);
+        let blobs = match read_whole(self.repo.key(), &bytes) {
+            Ok(blobs) => {
+                let same = |indexed| {
+                    blobs.len() == indexed && blobs.iter().all(|blob| self.is_indexed(id, blob))
+                };
+                if let Some(indexed) = indexed.filter(|indexed| !same(*indexed)) {
+                    self.findings.add(Finding::OtherBlobs { id, header: blobs.len(), indexed });
+                }
+                blobs
+            }
+            Err(error) => {
+                wrong(error.to_string());
                 self.indexed(id)
             }
         };
-        if let Some(indexed) = indexed
-            && (blobs.len() != indexed || !blobs.iter().all(|blob| self.is_indexed(id, blob)))
-        {
-            wrong(format!(
-                "its header lists {} blobs, and not those {indexed} of the index",
-                blobs.len()
-            ));
-        }
         for blob in &blobs {
             let end = blob.offset as usize + blob.length as usize;
             let opened = match bytes.get_mut(blob.offset as usize..end) {
@@ -90,14 +90,6 @@ impl Reader<'_> {
             }
         }
         bytes.len() as u64
-    }
-
-    fn header(&self, bytes: &[u8]) -> Result<Vec<PackedBlob>, String> {
-        let size = bytes.len() as u64;
-        let (rest, tail) = bytes.split_last_chunk::<TAIL>().ok_or("it is too short")?;
-        let length = header_length(*tail, size).map_err(|e| e.to_string())?;
-        let header = rest.get(rest.len().saturating_sub(length)..).unwrap_or_default();
-        read_header(self.repo.key(), header.to_vec(), size).map_err(|e| e.to_string())
     }
 
     /// All blobs that the index has in this pack. Slow, and needed for damaged headers only.

@@ -8,6 +8,8 @@
 //! `polynomial` and `rolling` are the arithmetic for every machine, `taps` and `simd` the one for fast processors, `search`
 //! chooses. Here are the limits; `stream` reads. None of it knows of hashes, files or packs.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod hostile;
 mod polynomial;
 mod rolling;
 mod search;

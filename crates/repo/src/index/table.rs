@@ -30,12 +30,12 @@ pub struct Found {
     pub blob: PackedBlob,
 }
 
-/// Collects index files.
+/// Collects index files. Their entries stay in pieces until the end: one table that grows would be copied, and be there twice meanwhile.
 #[derive(Debug, Default)]
 pub struct IndexBuilder {
     packs: Vec<PackId>,
-    data: Vec<Entry>,
-    trees: Vec<Entry>,
+    data: Vec<Vec<Entry>>,
+    trees: Vec<Vec<Entry>>,
 }
 
 impl IndexBuilder {
@@ -43,6 +43,7 @@ impl IndexBuilder {
     /// are there until then.
     pub fn add(&mut self, file: &IndexFile, marked: bool) {
         let more = if marked { file.packs_to_delete.as_slice() } else { &[] };
+        let (mut data, mut trees) = (Vec::new(), Vec::new());
         for pack in file.packs.iter().chain(more) {
             let number = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
             self.packs.push(pack.id);
@@ -56,22 +57,32 @@ impl IndexBuilder {
                     plain,
                 };
                 match blob.kind {
-                    BlobKind::Data => self.data.push(entry),
-                    BlobKind::Tree => self.trees.push(entry),
+                    BlobKind::Data => data.push(entry),
+                    BlobKind::Tree => trees.push(entry),
                 }
+            }
+        }
+        for (pieces, mut piece) in [(&mut self.data, data), (&mut self.trees, trees)] {
+            if !piece.is_empty() {
+                piece.shrink_to_fit();
+                pieces.push(piece);
             }
         }
     }
 
     /// The table.
-    pub fn build(mut self) -> Index {
-        for table in [&mut self.data, &mut self.trees] {
-            table.sort_unstable_by_key(|entry| (entry.id, entry.pack, entry.offset));
-            table.dedup_by_key(|entry| (entry.id, entry.pack, entry.offset));
-            table.shrink_to_fit();
-        }
-        Index { packs: self.packs, data: self.data, trees: self.trees }
+    pub fn build(self) -> Index {
+        Index { packs: self.packs, data: joined(self.data), trees: joined(self.trees) }
     }
+}
+
+/// All pieces as one sorted table. Each piece goes when it is copied, and memory of the table is taken as it fills.
+fn joined(pieces: Vec<Vec<Entry>>) -> Vec<Entry> {
+    let mut table = Vec::with_capacity(pieces.iter().map(Vec::len).sum());
+    pieces.into_iter().for_each(|piece| table.extend_from_slice(&piece));
+    table.sort_unstable_by_key(|entry| (entry.id, entry.pack, entry.offset));
+    table.dedup_by_key(|entry| (entry.id, entry.pack, entry.offset));
+    table
 }
 
 /// All blobs that the index files name.

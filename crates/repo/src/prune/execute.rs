@@ -12,15 +12,13 @@ use super::plan::{Decision, PrunePlan};
 use crate::backend::{BackendError, FileKind};
 use crate::error::{RepoError, Result};
 use crate::id::{IndexId, PackId};
-use crate::index::{Found, Index, IndexFile, IndexedPack};
+use crate::index::{Found, Index, IndexFile, IndexSaver, IndexedPack};
 use crate::moment::Moment;
 use crate::pack::PackedBlob;
 use crate::reach::threads;
 use crate::repository::Repository;
 use crate::writer::{BlobWriter, Scratch, Written};
 
-/// Blobs in one index file.
-const INDEX_BLOBS: usize = 50_000;
 /// Needed blobs with less than this between them are read together, in bytes.
 const GAP: u64 = 256 << 10;
 /// What is read at once, unless a blob is longer, in bytes.
@@ -100,14 +98,7 @@ fn repack(
             .collect();
         results.into_iter().collect()
     });
-    match copied {
-        // The writer knows why.
-        Ok(()) | Err(RepoError::Stopped) => {
-            let written = writer.finish()?;
-            copied.map(|()| written)
-        }
-        Err(error) => Err(error),
-    }
+    Ok(writer.finish_after(copied)?.1)
 }
 
 /// A thread's tools.
@@ -174,7 +165,7 @@ fn run_length(blobs: &[PackedBlob]) -> usize {
 
 /// Writes anew what changes of the index; gives the files that are then of no use.
 fn rewrite_index(repo: &Repository, plan: &PrunePlan) -> Result<Vec<IndexId>> {
-    let mut output = Output { repo, plan, file: IndexFile::default(), done: HashSet::new() };
+    let mut output = Output { plan, saver: IndexSaver::new(repo), done: HashSet::new() };
     let mut old = Vec::new();
     for id in &plan.files {
         let file = match repo.index_file(*id) {
@@ -193,7 +184,7 @@ fn rewrite_index(repo: &Repository, plan: &PrunePlan) -> Result<Vec<IndexId>> {
             output.mark(pack)?;
         }
     }
-    output.flush()?;
+    output.saver.flush()?;
     Ok(old)
 }
 
@@ -210,9 +201,8 @@ fn changes(plan: &PrunePlan, file: &IndexFile) -> bool {
 
 /// New index files.
 struct Output<'o> {
-    repo: &'o Repository,
     plan: &'o PrunePlan,
-    file: IndexFile,
+    saver: IndexSaver<'o>,
     /// Packs that were put into a new file.
     done: HashSet<PackId>,
 }
@@ -245,32 +235,12 @@ impl Output<'_> {
 
     /// A pack in use.
     fn keep(&mut self, pack: IndexedPack) -> Result<()> {
-        if self.done.insert(pack.id) {
-            self.file.packs.push(pack);
-        }
-        self.flush_full()
+        if self.done.insert(pack.id) { self.saver.keep(pack) } else { Ok(()) }
     }
 
     /// A marked pack; since now unless it says otherwise.
     fn mark(&mut self, mut pack: IndexedPack) -> Result<()> {
-        if self.done.insert(pack.id) {
-            pack.time.get_or_insert_with(|| Moment::utc(self.plan.now).to_string());
-            self.file.packs_to_delete.push(pack);
-        }
-        self.flush_full()
-    }
-
-    fn flush_full(&mut self) -> Result<()> {
-        let marked: usize = self.file.packs_to_delete.last().map_or(0, |pack| pack.blobs.len());
-        let many = self.file.packs_to_delete.len() * 8 + marked >= INDEX_BLOBS;
-        if many || self.file.blob_count() >= INDEX_BLOBS { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        if !(self.file.packs.is_empty() && self.file.packs_to_delete.is_empty()) {
-            self.repo.save(FileKind::Index, &self.file.to_json())?;
-            self.file = IndexFile::default();
-        }
-        Ok(())
+        pack.time.get_or_insert_with(|| Moment::utc(self.plan.now).to_string());
+        if self.done.insert(pack.id) { self.saver.mark(pack) } else { Ok(()) }
     }
 }

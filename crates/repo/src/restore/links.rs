@@ -16,7 +16,7 @@ use crate::tree::Node;
 
 /// What names of one file have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Inode {
+pub(crate) struct Inode {
     device: u64,
     inode: u64,
     content: u64,

@@ -13,9 +13,7 @@ use crate::id::BlobId;
 use crate::index::Index;
 use crate::local::{LocalError, LocalWarning, LocalWriter};
 use crate::repository::Repository;
-
-/// The most failures that are kept as text; all are counted.
-const FAILURES_KEPT: usize = 10_000;
+use crate::watch::{EntryFailure, Failures, Stop};
 
 /// Counters of a running restore: read at any time, by any thread.
 #[derive(Debug, Default)]
@@ -25,24 +23,14 @@ pub struct RestoreProgress {
     files: AtomicU64,
     written: AtomicU64,
     reused: AtomicU64,
-    failures: Mutex<Vec<RestoreFailure>>,
-    failed: AtomicU64,
-    stop: AtomicBool,
-}
-
-/// Something that could not be restored as it was. The restore goes on without it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RestoreFailure {
-    /// Which entry, relative to the target.
-    pub path: PathBuf,
-    /// What happened.
-    pub detail: String,
+    failures: Failures,
+    stop: Stop,
 }
 
 impl RestoreProgress {
-    /// Asks the restore to stop soon. A second restore goes on with what is there.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
+    /// None yet; the restore ends soon when `stop` is asked for. A second restore goes on with what is there.
+    pub fn new(stop: Stop) -> Self {
+        Self { stop, ..Self::default() }
     }
 
     /// Files found so far. Grows while trees are read.
@@ -72,12 +60,12 @@ impl RestoreProgress {
 
     /// Number of failures.
     pub fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
+        self.failures.count()
     }
 
     /// The failures since the last call.
-    pub fn take_failures(&self) -> Vec<RestoreFailure> {
-        std::mem::take(&mut *self.failures.lock())
+    pub fn take_failures(&self) -> Vec<EntryFailure> {
+        self.failures.take()
     }
 
     pub(super) fn planned(&self, bytes: u64) {
@@ -95,14 +83,6 @@ impl RestoreProgress {
 
     pub(super) fn reuse(&self, bytes: u64) {
         self.reused.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn failure(&self, path: PathBuf, detail: String) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-        let mut failures = self.failures.lock();
-        if failures.len() < FAILURES_KEPT {
-            failures.push(RestoreFailure { path, detail });
-        }
     }
 }
 
@@ -223,12 +203,12 @@ impl<'r> Run<'r> {
         if let Some(fatal) = self.over.load(Ordering::Relaxed).then(|| self.fatal.lock().take()) {
             return Err(fatal.unwrap_or(RepoError::Stopped));
         }
-        if self.progress.stop.load(Ordering::Relaxed) { Err(RepoError::Stopped) } else { Ok(()) }
+        self.progress.stop.check()
     }
 
     /// As [`Run::check`], for threads that only need to know.
     pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed) || self.progress.stop.load(Ordering::Relaxed)
+        self.over.load(Ordering::Relaxed) || self.progress.stop.is_asked()
     }
 
     /// An entry could not be restored. A full disk ends everything: the next thousand files would fail in the same way.
@@ -237,13 +217,13 @@ impl<'r> Run<'r> {
         let full = [Errno::NOSPC, Errno::DQUOT, Errno::ROFS].map(Errno::raw_os_error);
         match (code.filter(|code| full.contains(code)), error) {
             (Some(_), LocalError::System { source, .. }) => self.end(local("write", &path, source)),
-            (_, error) => self.progress.failure(path, error.to_string()),
+            (_, error) => self.progress.failures.add(&path, error),
         }
     }
 
     /// As [`Run::failure`], in words.
     pub fn refused(&self, path: PathBuf, detail: impl ToString) {
-        self.progress.failure(path, detail.to_string());
+        self.progress.failures.add(&path, detail);
     }
 
     fn end(&self, error: RepoError) {

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tintype_repo::{
     Actor, Backend, BlobId, BlobKind, BlobOptions, BlobWriter, CheckOptions, CheckProgress, Index,
-    Moment, Node, NodeKind, ReadData, Report, Repository, Scratch, SnapshotFile, SnapshotId,
-    Version, check, decode_tree, encode_tree,
+    Moment, Node, NodeKind, ReadData, Report, Repository, Result, Scratch, SnapshotFile,
+    SnapshotId, Version, check, decode_tree, encode_tree, remove_snapshots,
 };
 
 /// Files by `folder/name`.
@@ -66,6 +66,16 @@ pub fn new_repository(backend: Arc<dyn Backend>, version: Version) -> Repository
 
 /// A backup that has written its blobs and not yet its snapshot.
 pub fn begin(repo: &Repository, index: Arc<Index>, model: &Model, time: &str) -> SnapshotFile {
+    try_begin(repo, index, model, time).unwrap()
+}
+
+/// The same where it may fail.
+pub fn try_begin(
+    repo: &Repository,
+    index: Arc<Index>,
+    model: &Model,
+    time: &str,
+) -> Result<SnapshotFile> {
     let writer = BlobWriter::new(repo.clone(), index, BlobOptions::default());
     let mut scratch = Scratch::default();
     let mut folders: BTreeMap<&str, Vec<Node>> = BTreeMap::new();
@@ -73,10 +83,9 @@ pub fn begin(repo: &Repository, index: Arc<Index>, model: &Model, time: &str) ->
         let (folder, name) = path.split_once('/').unwrap();
         let chunks = content.chunks(700).map(|chunk| {
             let id = BlobId::of(chunk);
-            writer.add(&mut scratch, BlobKind::Data, id, chunk).unwrap();
-            id
+            writer.add(&mut scratch, BlobKind::Data, id, chunk).map(|_| id)
         });
-        let content_ids = Some(chunks.collect());
+        let content_ids = Some(chunks.collect::<Result<_>>()?);
         let node = Node {
             name: name.into(),
             content: content_ids,
@@ -88,32 +97,64 @@ pub fn begin(repo: &Repository, index: Arc<Index>, model: &Model, time: &str) ->
     let mut tree = |nodes: &[Node]| {
         let bytes = encode_tree(nodes).unwrap();
         let id = BlobId::of(&bytes);
-        writer.add(&mut scratch, BlobKind::Tree, id, &bytes).unwrap();
-        id
+        writer.add(&mut scratch, BlobKind::Tree, id, &bytes).map(|_| id)
     };
-    let dirs: Vec<_> = folders
-        .iter()
-        .map(|(name, nodes)| Node {
+    let dirs = folders.iter().map(|(name, nodes)| {
+        Ok(Node {
             name: name.as_bytes().to_vec(),
             kind: NodeKind::Dir,
-            subtree: Some(tree(nodes)),
+            subtree: Some(tree(nodes)?),
             ..Node::default()
         })
-        .collect();
-    let root = tree(&dirs);
-    writer.finish().unwrap();
+    });
+    let dirs = dirs.collect::<Result<Vec<_>>>()?;
+    let root = tree(&dirs)?;
+    writer.finish()?;
     let mut snapshot = SnapshotFile::new(time.parse().unwrap(), root);
     snapshot.paths = vec!["/x".into()];
     snapshot.hostname = "h".into();
-    snapshot
+    Ok(snapshot)
 }
 
 /// A whole backup.
 pub fn save(repo: &Repository, model: &Model, time: &str) -> SnapshotFile {
-    let index = Arc::new(repo.index_in_use().unwrap());
-    let mut snapshot = begin(repo, index, model, time);
-    repo.save_snapshot(&mut snapshot).unwrap();
-    snapshot
+    try_save(repo, model, time).unwrap()
+}
+
+/// The same where it may fail.
+pub fn try_save(repo: &Repository, model: &Model, time: &str) -> Result<SnapshotFile> {
+    let index = Arc::new(repo.index_in_use()?);
+    let mut snapshot = try_begin(repo, index, model, time)?;
+    repo.save_snapshot(&mut snapshot)?;
+    Ok(snapshot)
+}
+
+/// Opens a repository with the password of [`new_repository`].
+pub fn open(backend: Arc<dyn Backend>) -> Result<Repository> {
+    Repository::open(backend, b"secret")
+}
+
+/// Five backups of which two are forgotten, so that packs are unneeded, partly needed and needed. Opens fast.
+pub fn used_repository(backend: Arc<dyn Backend>, version: Version) -> (Repository, Expected) {
+    let repo = new_repository(backend, version);
+    tintype_repo::hostile::weak_key(&repo, b"secret");
+    let (mut chance, mut model, mut expected) = (Chance(7), Model::new(), Expected::new());
+    for day in 1..=5 {
+        for _ in 0..4 {
+            chance.change(&mut model);
+        }
+        let saved = save(&repo, &model, &format!("2025-01-0{day}T00:00:00Z"));
+        expected.insert(saved.id, model.clone());
+    }
+    let ids: Vec<_> = repo.snapshots().unwrap().iter().map(|snapshot| snapshot.id).collect();
+    forget(&repo, &mut expected, ids[0]);
+    forget(&repo, &mut expected, ids[2]);
+    (repo, expected)
+}
+
+pub fn forget(repo: &Repository, expected: &mut Expected, id: SnapshotId) {
+    remove_snapshots(repo, &[id]).unwrap();
+    expected.remove(&id);
 }
 
 /// What a snapshot holds.

@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Path, Request};
 use serde::de::DeserializeOwned;
 use tintype_app::{AppError, AppResult};
-use tintype_model::{SnapshotRef, VolumeName};
+use tintype_model::{MomentName, SnapshotRef, VolumeName};
 
 use crate::problem::Problem;
 
@@ -61,4 +61,12 @@ pub fn only(pairs: &Pairs, known: &[&str]) -> AppResult<()> {
             format!("Known: {}.", known.join(", ")),
         )),
     }
+}
+
+/// The moment that `key` names.
+pub fn moment(query: &Pairs, key: &str) -> AppResult<MomentName> {
+    let text = value(query, key).ok_or_else(|| {
+        AppError::invalid(format!("query {key}"), "is missing", "Write VOLUME@NAME or VOLUME.")
+    })?;
+    Ok(text.parse()?)
 }

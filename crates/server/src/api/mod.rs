@@ -1,6 +1,7 @@
 //! `/api/v1`: one file per resource. Every handler reads the request, calls one use case on the
 //! blocking pool, and writes JSON.
 
+mod disks;
 mod extract;
 mod filesystems;
 mod maintenance;
@@ -36,7 +37,10 @@ pub fn router(shared: Shared) -> Router {
     Router::new()
         .nest(
             "/api/v1",
-            filesystems::routes().merge(snapshots::routes()).merge(maintenance::routes()),
+            filesystems::routes()
+                .merge(disks::routes())
+                .merge(snapshots::routes())
+                .merge(maintenance::routes()),
         )
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

@@ -1,4 +1,4 @@
-//! `/snapshots`, `/filesystems/{fs}/snapshots/{name}`, `/diff` and `/space`.
+//! `/snapshots`, `/volumes/{volume}/snapshots/{name}`, `/diff` and `/space`.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -8,22 +8,26 @@ use tintype_app::types::{
     CloneRequest, RestoreRequest, SnapshotCreate, SnapshotSet, SnapshotUpdate,
 };
 use tintype_app::{AppError, AppResult};
-use tintype_model::{MomentName, SnapshotFilter, Tags, VolumeName};
+use tintype_model::{SnapshotFilter, Tags, VolumeName};
 
-use super::extract::{Body, Pairs, flag, only, snapshot, value};
+use super::extract::{Body, Pairs, flag, moment, only, snapshot, value};
 use super::{Shared, answer};
 use crate::problem::Problem;
 
 pub fn routes() -> Router<Shared> {
-    let one = "/filesystems/{fs}/snapshots/{name}";
-    Router::new()
+    let routes = Router::new()
         .route("/snapshots", get(list).post(create))
         .route("/snapshots/delete", post(delete_set))
-        .route(one, get(show).patch(change).delete(delete_one))
-        .route(&format!("{one}/restore"), post(restore))
-        .route(&format!("{one}/clone"), post(clone))
         .route("/diff", get(diff))
-        .route("/space", post(space))
+        .route("/space", post(space));
+    // A snapshot is reached by the kind of its volume, or without knowing it.
+    ["filesystems", "disks", "volumes"].iter().fold(routes, |routes, kind| {
+        let one = format!("/{kind}/{{volume}}/snapshots/{{name}}");
+        routes
+            .route(&one, get(show).patch(change).delete(delete_one))
+            .route(&format!("{one}/restore"), post(restore))
+            .route(&format!("{one}/clone"), post(clone))
+    })
 }
 
 async fn list(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {
@@ -117,13 +121,6 @@ async fn diff(State(shared): State<Shared>, query: Pairs) -> Result<Response, Pr
     let (from, to) = (moment(&query, "from")?, moment(&query, "to")?);
     let ranges = flag(&query, "ranges");
     answer(&shared, move |app| app.diff(&from, &to, ranges)).await
-}
-
-fn moment(query: &Pairs, key: &str) -> AppResult<MomentName> {
-    let text = value(query, key).ok_or_else(|| {
-        AppError::invalid(format!("query {key}"), "is missing", "Write FS@NAME or FS.")
-    })?;
-    Ok(text.parse()?)
 }
 
 async fn space(

@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> CliResult<()> {
             .as_deref()
             .ok_or_else(|| CliError::usage(format!("which {kind}?"), "Give its id."))?;
         let ids = repo.backend().list(kind).map_err(RepoError::from)?;
-        one_id(&kind.to_string(), typed, ids.into_iter().map(|(id, _)| id))
+        one_id(kind, typed, ids.into_iter().map(|(id, _)| id))
     };
     let bytes = match args.kind {
         Kind::Config => repo.config().to_json(),

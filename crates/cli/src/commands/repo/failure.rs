@@ -1,6 +1,6 @@
 //! What failures of a repository mean on the command line: restic's exit statuses, and what to do.
 
-use tintype_repo::{BackendError, RepoError};
+use tintype_repo::{BackendError, FileKind, RepoError};
 
 use crate::error::CliError;
 
@@ -34,12 +34,20 @@ fn advice(error: &RepoError) -> (u8, &'static str) {
         RepoError::Version { .. } => {
             (1, "Use a newer tintype, or the program that made the repository.")
         }
+        RepoError::Damaged { kind: FileKind::Index, .. } => {
+            (1, "Run `tintype repair index`: it writes anew what this file said.")
+        }
+        RepoError::Damaged { kind: FileKind::Snapshot, .. } => (
+            1,
+            "`tintype repair snapshots` names all such files, `tintype recover` finds their trees.",
+        ),
         RepoError::Damaged { .. }
         | RepoError::DamagedBlob { .. }
         | RepoError::MissingBlob { .. }
-        | RepoError::Tree { .. } => {
-            (1, "Run `tintype check --read-data` to see all that is damaged.")
-        }
+        | RepoError::Tree { .. } => (
+            1,
+            "`tintype check --read-data` shows all that is damaged, and which `tintype repair` mends it.",
+        ),
         RepoError::Locked { .. } => {
             (LOCKED, "Wait (--retry-lock SECONDS). If its process is gone: `tintype repo unlock`.")
         }

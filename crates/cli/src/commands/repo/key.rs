@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use tintype_repo::{KeyId, LockMode};
+use tintype_repo::{FileKind, KeyId, LockMode};
 
 use super::{Place, actor, now, one_id};
 use crate::error::CliResult;
@@ -101,7 +101,7 @@ fn add(global: &Global, args: &NewPassword, replace: bool) -> CliResult<()> {
 fn remove(global: &Global, args: &Remove) -> CliResult<()> {
     let (repo, lock) = args.place.open_locked(LockMode::Exclusive)?;
     let keys = repo.keys()?;
-    let id = KeyId(one_id("key", &args.id, keys.iter().map(|(id, _)| id.0))?);
+    let id = KeyId(one_id(FileKind::Key, &args.id, keys.iter().map(|(id, _)| id.0))?);
     lock.check()?;
     repo.remove_key(id)?;
     if global.json {

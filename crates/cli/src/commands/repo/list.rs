@@ -40,6 +40,13 @@ impl Kind {
     }
 }
 
+/// What the command calls files of a kind; the config is not listed.
+pub fn word(kind: FileKind) -> String {
+    let all = Kind::value_variants().iter().filter(|word| word.file() == Some(kind));
+    let names = all.filter_map(|word| word.to_possible_value());
+    names.map(|word| word.get_name().to_owned()).next().unwrap_or_default()
+}
+
 /// Lists ids in order.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let repo = args.place.open()?;

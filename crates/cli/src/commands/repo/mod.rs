@@ -1,10 +1,12 @@
 //! `tintype repo ...`: making a repository and looking after it.
 
 mod cat;
+mod choice;
 mod failure;
 mod init;
 mod key;
 mod list;
+pub mod mending;
 mod place;
 pub mod progress;
 mod stats;
@@ -12,14 +14,15 @@ mod stats;
 use clap::Subcommand;
 use jiff::Timestamp;
 
-use tintype_repo::{Config, Version, remove_locks};
+use tintype_repo::{Config, FileKind, Version, remove_locks};
 
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output;
 
+pub use choice::Choice;
 pub use failure::INCOMPLETE;
-pub use place::{Place, actor};
+pub use place::{FromPlace, Place, actor};
 
 /// What can be done with a repository as a whole.
 #[derive(Subcommand, Debug)]
@@ -114,8 +117,8 @@ fn now() -> Timestamp {
 }
 
 /// An id that was typed whole or in part, among those that are there.
-fn one_id(
-    kind: &str,
+pub fn one_id(
+    kind: FileKind,
     typed: &str,
     ids: impl Iterator<Item = tintype_repo::Id>,
 ) -> CliResult<tintype_repo::Id> {
@@ -125,7 +128,7 @@ fn one_id(
         [one] => Ok(*one),
         [] => Err(CliError::failure(
             format!("{kind} {typed}: there is none"),
-            format!("See `tintype repo list {kind}s`."),
+            format!("See `tintype repo list {}`.", list::word(kind)),
         )),
         many => Err(CliError::failure(
             format!("{kind} {typed}: {} ids begin so", many.len()),

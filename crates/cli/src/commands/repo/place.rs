@@ -13,6 +13,7 @@ use tintype_repo::{
     SnapshotFile, SnapshotRequest, find_snapshot, open_location,
 };
 
+use super::Choice;
 use crate::error::{CliError, CliResult};
 use crate::paths;
 
@@ -37,6 +38,41 @@ pub struct Place {
     /// Wait this long for other programs that hold the repository's lock, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     retry_lock: u64,
+    /// It is the repository that is copied from: its variables have FROM in their names.
+    #[arg(skip)]
+    source: bool,
+}
+
+/// Options of the repository that something is copied from.
+#[derive(clap::Args, Clone, Debug)]
+pub struct FromPlace {
+    /// The repository to copy from (default: TINTYPE_FROM_REPOSITORY, RESTIC_FROM_REPOSITORY)
+    #[arg(long, value_name = "PLACE")]
+    from_repo: Option<String>,
+    /// File whose first line is its password (default: TINTYPE_FROM_PASSWORD_FILE, RESTIC_FROM_PASSWORD_FILE)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from_password_command", "from_password"])]
+    from_password_file: Option<PathBuf>,
+    /// Command that prints its password (default: TINTYPE_FROM_PASSWORD_COMMAND, RESTIC_FROM_PASSWORD_COMMAND)
+    #[arg(long, value_name = "COMMAND", conflicts_with = "from_password")]
+    from_password_command: Option<String>,
+    /// Its password: others on this machine can see it; TINTYPE_FROM_PASSWORD or RESTIC_FROM_PASSWORD is safer
+    #[arg(long)]
+    from_password: Option<String>,
+}
+
+impl FromPlace {
+    /// The repository; certificates and patience are those of the other one.
+    pub fn place(&self, beside: &Place) -> Place {
+        Place {
+            repo: self.from_repo.clone(),
+            password_file: self.from_password_file.clone(),
+            password_command: self.from_password_command.clone(),
+            password: self.from_password.clone(),
+            cacert: beside.cacert.clone(),
+            retry_lock: beside.retry_lock,
+            source: true,
+        }
+    }
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -54,9 +90,18 @@ impl Place {
         self.repo.is_some()
     }
 
+    /// A variable that is about this repository alone.
+    fn own(&self, name: &str) -> Option<String> {
+        if self.source { variable(&format!("FROM_{name}")) } else { variable(name) }
+    }
+
     /// The place, not opened.
     pub fn backend(&self) -> CliResult<Arc<dyn Backend>> {
-        let text = self.repo.clone().or_else(|| variable("REPOSITORY")).ok_or_else(|| {
+        let text = self.repo.clone().or_else(|| self.own("REPOSITORY")).ok_or_else(|| {
+            if self.source {
+                let remedy = "Name it with --from-repo, or in TINTYPE_FROM_REPOSITORY.";
+                return CliError::usage("no repository to copy from is named", remedy);
+            }
             CliError::usage(
                 "no repository is named",
                 "Name it with --repo, or in TINTYPE_REPOSITORY.",
@@ -111,11 +156,16 @@ impl Place {
         Ok((repo, lock))
     }
 
-    /// The snapshot that was asked for, as `ID`, `latest` or `latest~N`.
-    pub fn snapshot(&self, repo: &Repository, request: &str) -> CliResult<SnapshotFile> {
+    /// The snapshot that was asked for, as `ID`, `latest` or `latest~N` among those of `choice`.
+    pub fn snapshot(
+        &self,
+        repo: &Repository,
+        request: &str,
+        choice: &Choice,
+    ) -> CliResult<SnapshotFile> {
         let request: SnapshotRequest =
             request.parse().map_err(|e| CliError::usage(format!("{e}"), ""))?;
-        Ok(find_snapshot(&repo.snapshots()?, &request, |_| true)?)
+        Ok(find_snapshot(&repo.snapshots()?, &request, |snapshot| choice.fits(snapshot))?)
     }
 
     /// The password; `new`: for a repository or key to be made, typed twice.
@@ -129,14 +179,15 @@ impl Place {
         if let Some(command) = &self.password_command {
             return from_command(command);
         }
-        if let Some(password) = variable("PASSWORD") {
+        if let Some(password) = self.own("PASSWORD") {
             return Ok(password);
         }
-        if let Some(file) = variable("PASSWORD_FILE") {
+        if let Some(file) = self.own("PASSWORD_FILE") {
             return from_file(&PathBuf::from(file));
         }
-        match variable("PASSWORD_COMMAND") {
+        match self.own("PASSWORD_COMMAND") {
             Some(command) => from_command(&command),
+            None if self.source => from_terminal_for("password of the repository to copy from: "),
             None => from_terminal(new),
         }
     }
@@ -173,14 +224,18 @@ fn from_command(command: &str) -> CliResult<String> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-fn from_terminal(new: bool) -> CliResult<String> {
+fn from_terminal_for(prompt: &str) -> CliResult<String> {
     if !std::io::stdin().is_terminal() {
         return Err(CliError::usage(
             "no password is given and there is no terminal to ask on",
-            "Set TINTYPE_PASSWORD, or use --password-file or --password-command.",
+            "Set TINTYPE_PASSWORD, or use --password-file or --password-command (with FROM for the repository to copy from).",
         ));
     }
-    let first = hidden("password: ")?;
+    hidden(prompt)
+}
+
+fn from_terminal(new: bool) -> CliResult<String> {
+    let first = from_terminal_for("password: ")?;
     if new && hidden("again: ")? != first {
         return Err(CliError::usage("the two passwords differ", "Try again."));
     }

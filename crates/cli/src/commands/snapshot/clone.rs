@@ -1,8 +1,8 @@
-//! `tintype snapshot clone FS@NAME NEWFS`.
+//! `tintype snapshot clone VOLUME@NAME NEW`.
 
 use std::path::PathBuf;
 
-use tintype_app::types::{CloneRequest, FsInfo};
+use tintype_app::types::{CloneRequest, DiskInfo, FsInfo, VolumeInfo};
 use tintype_model::{SnapshotRef, VolumeName};
 
 use crate::client::snapshot_path;
@@ -15,25 +15,30 @@ use crate::{output, paths};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The moment
-    #[arg(value_name = "FS@NAME")]
+    #[arg(value_name = "VOLUME@NAME")]
     source: SnapshotRef,
-    /// Name of the new filesystem
-    #[arg(value_name = "NEWFS")]
+    /// Name of the new filesystem or disk
+    #[arg(value_name = "NEW")]
     name: VolumeName,
-    /// Mount it there, now and at every start
+    /// Mount the new filesystem there, now and at every start
     #[arg(long, value_name = "DIR")]
     mount: Option<PathBuf>,
 }
 
-/// Makes a new filesystem from a snapshot.
+/// Makes a new volume from a snapshot.
 pub fn run(global: &Global, args: Args) -> CliResult<()> {
     let mount = args.mount.as_deref().map(paths::to_server).transpose()?;
     let request = CloneRequest { name: args.name, mount };
     let path = format!("{}/clone", snapshot_path(&args.source));
     let body = global.client()?.post(&path, &request)?;
-    show(global, &body, |info: FsInfo| {
-        let place =
-            info.mount.map_or_else(String::new, |dir| format!(", mounted at {}", dir.display()));
-        output::line(&format!("created {} from {}{place}", info.name, args.source))
+    show(global, &body, |info: VolumeInfo| {
+        let place = match &info {
+            VolumeInfo::Filesystem(FsInfo { mount: Some(dir), .. }) => {
+                format!(", mounted at {}", dir.display())
+            }
+            VolumeInfo::Disk(DiskInfo { nbd_uri: Some(uri), .. }) => format!(", at {uri}"),
+            _ => String::new(),
+        };
+        output::line(&format!("created {} from {}{place}", info.name(), args.source))
     })
 }

@@ -44,7 +44,8 @@ pub fn line(entry: &DiffEntry) -> String {
     };
     let slash = if entry.object == DiffObject::Dir && entry.path != "/" { "/" } else { "" };
     let old = entry.old_path.as_ref().map_or_else(String::new, |old| format!("{old}{slash} -> "));
-    let mut text = printable(&format!("{sign} {old}{}{slash}", entry.path));
+    let path = if entry.object == DiffObject::Disk { "the disk" } else { &entry.path };
+    let mut text = printable(&format!("{sign} {old}{path}{slash}"));
     text.push('\n');
     for range in entry.ranges.iter().flatten() {
         text.push_str(&format!("    {} + {}\n", range.offset, range.length));

@@ -3,10 +3,14 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tintype_model::{ByteSize, Tags};
-use tintype_repo::{DeleteOption, SnapshotFile};
+use tintype_repo::{
+    DeleteOption, LockMode, SnapshotFile, SnapshotId, SnapshotModification, modify_snapshot,
+    remove_snapshots, split_protected,
+};
 
-use crate::commands::repo::Place;
-use crate::error::CliResult;
+use crate::commands::repo::mending::named;
+use crate::commands::repo::{Choice, Place};
+use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output::Align::{Left, Right};
 use crate::output::{self, Table};
@@ -73,9 +77,9 @@ pub fn list(global: &Global, place: &Place, filter: &Filter<'_>) -> CliResult<()
 }
 
 /// Shows one snapshot.
-pub fn show(global: &Global, place: &Place, name: &str) -> CliResult<()> {
+pub fn show(global: &Global, place: &Place, choice: &Choice, name: &str) -> CliResult<()> {
     let repo = place.open()?;
-    let snapshot = place.snapshot(&repo, name)?;
+    let snapshot = place.snapshot(&repo, name, choice)?;
     if global.json {
         return output::json(&in_json(&snapshot));
     }
@@ -110,6 +114,54 @@ pub fn show(global: &Global, place: &Place, name: &str) -> CliResult<()> {
         ));
     }
     output::facts(&facts)
+}
+
+/// Changes what a snapshot says about itself: a new file that names the first one as `original`, in place of the old one.
+pub fn update(
+    global: &Global,
+    place: &Place,
+    name: &str,
+    change: &SnapshotModification,
+) -> CliResult<()> {
+    let (repo, lock) = place.open_locked(LockMode::Exclusive)?;
+    let mut snapshot = place.snapshot(&repo, name, &Choice::default())?;
+    let old = snapshot.id;
+    lock.check()?;
+    let new = modify_snapshot(&repo, &mut snapshot, change)?;
+    if global.json {
+        return output::json(&in_json(&snapshot));
+    }
+    match new {
+        Some(new) => output::line(&format!("{} is {} now", old.0.short(), new.0.short())),
+        None => output::line(&format!("{} says that already", old.0.short())),
+    }
+}
+
+/// Deletes snapshots, all or none; what only they need is freed by the next prune.
+pub fn delete(global: &Global, place: &Place, names: &[String]) -> CliResult<()> {
+    let (repo, lock) = place.open_locked(LockMode::Exclusive)?;
+    let chosen = named(&repo.snapshots()?, names)?;
+    let (chosen, kept) = split_protected(chosen, Timestamp::now());
+    if let Some(kept) = kept.first() {
+        let id = kept.id.0.short();
+        return Err(CliError::failure(
+            format!(
+                "snapshot {id}: is protected against deletion; its rule says: delete {}",
+                rule(kept.delete)
+            ),
+            format!(
+                "Change the rule first: `tintype snapshot update {id} --delete-anytime --repo ...`."
+            ),
+        ));
+    }
+    let ids: Vec<SnapshotId> = chosen.iter().map(|snapshot| snapshot.id).collect();
+    lock.check()?;
+    remove_snapshots(&repo, &ids)?;
+    if global.json {
+        return output::json(&json!({ "deleted": ids }));
+    }
+    let short: Vec<String> = ids.iter().map(|id| id.0.short()).collect();
+    output::line(&format!("deleted {}; `tintype prune` frees their room", short.join(", ")))
 }
 
 /// The snapshot as it lies in the repository, with its id.

@@ -1,4 +1,4 @@
-//! `tintype snapshot restore FS@NAME`.
+//! `tintype snapshot restore VOLUME@NAME`.
 
 use tintype_app::types::{RestoreInfo, RestoreRequest};
 use tintype_model::{SnapshotName, SnapshotRef};
@@ -13,20 +13,21 @@ use crate::output;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The moment
-    #[arg(value_name = "FS@NAME")]
+    #[arg(value_name = "VOLUME@NAME")]
     name: SnapshotRef,
     /// Keep what is there now as a snapshot of this name
     #[arg(long, value_name = "NEWNAME")]
     keep: Option<SnapshotName>,
 }
 
-/// Makes the live filesystem what it was.
+/// Makes the live volume what it was.
 pub fn run(global: &Global, args: Args) -> CliResult<()> {
     let path = format!("{}/restore", snapshot_path(&args.name));
     let body = global.client()?.post(&path, &RestoreRequest { keep: args.keep })?;
     show(global, &body, |info: RestoreInfo| {
         let kept =
             info.kept.map_or_else(String::new, |kept| format!("; {kept} keeps what was there"));
-        output::line(&format!("{} is what it was at {}{kept}", info.filesystem.name, info.restored))
+        let restored = &info.restored;
+        output::line(&format!("{} is what it was at {restored}{kept}", restored.volume))
     })
 }

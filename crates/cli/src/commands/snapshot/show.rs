@@ -4,7 +4,7 @@ use tintype_app::types::SnapshotInfo;
 use tintype_model::{ByteSize, SnapshotRef};
 
 use crate::client::snapshot_path;
-use crate::commands::repo::Place;
+use crate::commands::repo::{Choice, Place};
 use crate::commands::show;
 use crate::commands::snapshot::of_repo;
 use crate::error::CliResult;
@@ -18,13 +18,15 @@ pub struct Args {
     #[arg(value_name = "FS@NAME|ID")]
     name: String,
     #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
     place: Place,
 }
 
 /// Shows one snapshot.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     if args.place.is_named() {
-        return of_repo::show(global, &args.place, &args.name);
+        return of_repo::show(global, &args.place, &args.choice, &args.name);
     }
     let name: SnapshotRef = args.name.parse()?;
     let body = global.client()?.get(&snapshot_path(&name))?;

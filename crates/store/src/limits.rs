@@ -1,24 +1,22 @@
 //! Quota and capacity of a volume, and the room on the store's disk: checked before anything is changed.
 //!
-//! The quota counts live blocks only (`EDQUOT`); the capacity live blocks, live records and what snapshots hold
-//! (`ENOSPC`), each as `fs show` counts it. Whatever grows leaves a reserve of the disk alone; what takes away is never refused.
+//! The quota counts live blocks only; the capacity live blocks, live records and what snapshots hold,
+//! each as `fs show` counts it. Whatever grows leaves a reserve of the disk alone; what takes away is never refused.
 //! What snapshots hold is asked from the store at most once in a while. Records are counted while the tree is
 //! open, from what the store says at its opening: see [`Limits::records_at_opening`].
 
-use crate::error::{Result, refuse};
-use crate::vfs::Statfs;
+use crate::store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tintype_model::VolumeId;
-use tintype_store::Store;
 
 /// Bytes of a block.
-const BLOCK: u64 = tintype_store::BLOCK as u64;
+const BLOCK: u64 = crate::BLOCK as u64;
 /// Bytes of records that a file takes at least: its inode and its name.
 const FILE: u64 = 192;
 /// Blocks that are shown when no limit is known: 1 PiB.
-const PLENTY: u64 = 1 << 38;
+pub const PLENTY: u64 = 1 << 38;
 const FRESH: Duration = Duration::from_millis(500);
 /// How long the figures are trusted when room is short.
 const SHORT: Duration = Duration::from_millis(20);
@@ -48,28 +46,39 @@ struct Known {
     asked: Option<Instant>,
 }
 
+/// Why something may not grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The volume's quota of live data would be passed.
+    #[error("the quota of the volume is used up")]
+    Quota,
+    /// The volume's capacity would be passed, or the disk below the store would lose its reserve.
+    #[error("no room left: the capacity of the volume or the disk below the store is used up")]
+    Room,
+}
+
 /// What an operation needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Need {
+pub struct Need {
     /// Blocks that are mapped afterwards and were not before.
-    pub(crate) grow: u64,
+    pub grow: u64,
     /// Blocks whose old content an earlier moment may go on holding.
-    pub(crate) replace: u64,
+    pub replace: u64,
     /// Bytes of records that come on top.
-    pub(crate) records: u64,
+    pub records: u64,
 }
 
 /// What a tree holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Live {
+pub struct Live {
     /// Mapped or reserved blocks.
-    pub(crate) blocks: u64,
+    pub blocks: u64,
     /// Bytes of records.
-    pub(crate) records: u64,
+    pub records: u64,
 }
 
 /// The limits of one tree.
-pub(crate) struct Limits {
+pub struct Limits {
     volume: Option<VolumeId>,
     known: Mutex<Known>,
     probe: Arc<Mutex<Option<SpaceProbe>>>,
@@ -77,35 +86,35 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Limits of a volume, or none for a writable snapshot.
-    pub(crate) fn new(volume: Option<VolumeId>) -> Self {
+    pub fn new(volume: Option<VolumeId>) -> Self {
         Self { volume, known: Mutex::default(), probe: Arc::default() }
     }
 
     /// Limits of a writable snapshot that lies on the disk of `other`: it has no others.
-    pub(crate) fn beside(other: &Self) -> Self {
+    pub fn beside(other: &Self) -> Self {
         Self { volume: None, known: Mutex::default(), probe: Arc::clone(&other.probe) }
     }
 
     /// Bytes of records of a tree that was just opened, as well as the store can tell them from data: what a clone shares with its
     /// origin counts there, and reserved blocks have no data, so it may be too few, but never fewer than the inodes need.
-    pub(crate) fn records_at_opening(&self, store: &Store, blocks: u64, inodes: u64) -> u64 {
+    pub fn records_at_opening(&self, store: &Store, blocks: u64, inodes: u64) -> u64 {
         let live = self.volume.map_or(0, |volume| store.usage_lately(volume).live_bytes);
         live.saturating_sub(blocks.saturating_mul(BLOCK)).max(inodes.saturating_mul(FILE))
     }
 
     /// Says how to ask for the room that the store has.
-    pub(crate) fn set_probe(&self, probe: SpaceProbe) {
+    pub fn set_probe(&self, probe: SpaceProbe) {
         *self.probe.lock() = Some(probe);
     }
 
     /// Sets the limits as the volume's metadata says.
-    pub(crate) fn set(&self, quota: Option<u64>, capacity: Option<u64>) {
+    pub fn set(&self, quota: Option<u64>, capacity: Option<u64>) {
         let mut known = self.known.lock();
         (known.quota, known.capacity, known.asked) = (quota, capacity, None);
     }
 
     /// Asks the store again when the figures are old. Not to be called under a tree's lock.
-    pub(crate) fn refresh(&self, store: &Store) {
+    pub fn refresh(&self, store: &Store) {
         let mut known = self.known.lock();
         let roomy = known.space.is_some_and(|(total, free)| free > reserve(total) * 16);
         let trusted = if roomy && known.capacity.is_none() { FRESH } else { SHORT };
@@ -133,12 +142,15 @@ impl Limits {
     }
 
     /// Whether a tree that holds `live` may do something with this need.
-    pub(crate) fn check(&self, live: Live, need: Need) -> Result<()> {
+    ///
+    /// # Errors
+    /// Which limit forbids it.
+    pub fn check(&self, live: Live, need: Need) -> Result<(), Refusal> {
         let mut known = self.known.lock();
         let bytes = |blocks: u64| blocks.saturating_mul(BLOCK);
         let after = bytes(live.blocks.saturating_add(need.grow));
         if need.grow > 0 && known.quota.is_some_and(|quota| after > quota) {
-            return refuse(libc::EDQUOT);
+            return Err(Refusal::Quota);
         }
         let replace = if known.snapshots || known.held > 0 { need.replace } else { 0 };
         let replaced = known.replaced.saturating_add(bytes(replace));
@@ -148,19 +160,19 @@ impl Limits {
         let grows = need.grow > 0 || need.records > 0;
         let more = grows || replace > 0;
         if more && known.capacity.is_some_and(|capacity| with_held > capacity) {
-            return refuse(libc::ENOSPC);
+            return Err(Refusal::Room);
         }
         let wanted = bytes(need.grow).saturating_add(need.records);
         let short = |(total, free): Space| wanted.saturating_add(reserve(total)) > free;
         if grows && known.space.is_some_and(short) {
-            return refuse(libc::ENOSPC);
+            return Err(Refusal::Room);
         }
         known.replaced = replaced;
         Ok(())
     }
 
-    /// Figures for `statfs` of a tree that holds this and so many inodes.
-    pub(crate) fn statfs(&self, holds: Live, inodes: u64) -> Statfs {
+    /// All blocks and free blocks, as the limits allow something that holds this.
+    pub fn room(&self, holds: Live) -> (u64, u64) {
         let known = self.known.lock();
         let live = holds.blocks;
         let mut total = known.space.map_or(PLENTY, |space| space.0 / BLOCK);
@@ -174,15 +186,7 @@ impl Limits {
             total = total.min(quota);
             free = free.min(quota.saturating_sub(live));
         }
-        Statfs {
-            block_size: BLOCK as u32,
-            blocks: total,
-            free,
-            available: free,
-            files: PLENTY,
-            files_free: PLENTY.saturating_sub(inodes),
-            name_max: crate::names::NAME_MAX as u32,
-        }
+        (total, free)
     }
 }
 
@@ -198,23 +202,19 @@ mod tests {
         Live { blocks, records: 0 }
     }
 
-    fn code(result: Result<()>) -> i32 {
-        result.unwrap_err().errno().0
-    }
-
     #[test]
     fn quota_and_capacity_are_told_apart() {
         let limits = Limits::new(None);
         assert!(limits.check(blocks(1 << 30), grow(1)).is_ok());
         limits.set(Some(8 * BLOCK), Some(10 * BLOCK));
         assert!(limits.check(blocks(7), grow(1)).is_ok());
-        assert_eq!(code(limits.check(blocks(8), grow(1))), libc::EDQUOT);
+        assert_eq!(limits.check(blocks(8), grow(1)), Err(Refusal::Quota));
         limits.known.lock().held = 4 * BLOCK;
-        assert_eq!(code(limits.check(blocks(6), grow(1))), libc::ENOSPC);
+        assert_eq!(limits.check(blocks(6), grow(1)), Err(Refusal::Room));
         assert!(limits.check(blocks(9), grow(0)).is_ok());
         let replace = Need { replace: 1, ..Need::default() };
-        assert_eq!(code(limits.check(blocks(6), replace)), libc::ENOSPC);
-        assert_eq!(limits.statfs(blocks(5), 1).free, 1);
+        assert_eq!(limits.check(blocks(6), replace), Err(Refusal::Room));
+        assert_eq!(limits.room(blocks(5)).1, 1);
     }
 
     #[test]
@@ -225,12 +225,12 @@ mod tests {
         let live = Live { blocks: 8, records: 2 * BLOCK - 100 };
         assert!(limits.check(live, need).is_ok());
         let live = Live { records: live.records + 1, ..live };
-        assert_eq!(code(limits.check(live, need)), libc::ENOSPC);
-        assert_eq!(limits.statfs(Live { blocks: 5, records: BLOCK + 1 }, 1).free, 3);
+        assert_eq!(limits.check(live, need), Err(Refusal::Room));
+        assert_eq!(limits.room(Live { blocks: 5, records: BLOCK + 1 }).1, 3);
         limits.set(None, None);
         assert!(limits.check(live, need).is_ok());
         limits.known.lock().space = Some((1 << 40, RESERVE.1 + 99));
-        assert_eq!(code(limits.check(live, need)), libc::ENOSPC);
+        assert_eq!(limits.check(live, need), Err(Refusal::Room));
         assert!(limits.check(live, Need::default()).is_ok());
     }
 }

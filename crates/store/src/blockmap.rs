@@ -3,24 +3,24 @@
 //! Pure functions over sorted, non-overlapping pieces. Pieces of extent 0 are reserved blocks,
 //! which read as zeroes. Nothing here reads or writes data.
 
-use tintype_store::{Piece, SPAN_BLOCKS};
+use crate::{Piece, SPAN_BLOCKS};
 
 /// Blocks of one span, as the width of a piece.
-pub(crate) const SPAN: u16 = SPAN_BLOCKS as u16;
+pub const SPAN: u16 = SPAN_BLOCKS as u16;
 
 /// Where one run of blocks of a span lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
+pub struct Run {
     /// First block in the span.
-    pub(crate) at: u16,
+    pub at: u16,
     /// Blocks.
-    pub(crate) len: u16,
+    pub len: u16,
     /// The piece, cut to the run; `None` for a hole.
-    pub(crate) piece: Option<Piece>,
+    pub piece: Option<Piece>,
 }
 
 /// The part of a piece inside [from, to), if any.
-pub(crate) fn cut(piece: &Piece, from: u16, to: u16) -> Option<Piece> {
+pub fn cut(piece: &Piece, from: u16, to: u16) -> Option<Piece> {
     let start = piece.at.max(from);
     let end = piece.at.saturating_add(piece.len).min(to);
     if start >= end {
@@ -31,13 +31,13 @@ pub(crate) fn cut(piece: &Piece, from: u16, to: u16) -> Option<Piece> {
 }
 
 /// The one block `at`, if it is mapped.
-pub(crate) fn find(pieces: &[Piece], at: u16) -> Option<Piece> {
+pub fn find(pieces: &[Piece], at: u16) -> Option<Piece> {
     let place = pieces.partition_point(|piece| piece.at <= at).checked_sub(1)?;
     cut(pieces.get(place)?, at, at.saturating_add(1))
 }
 
 /// All runs of [from, to), holes included, in order.
-pub(crate) fn runs(pieces: &[Piece], from: u16, to: u16) -> Vec<Run> {
+pub fn runs(pieces: &[Piece], from: u16, to: u16) -> Vec<Run> {
     let mut list = Vec::new();
     let mut next = from;
     for part in pieces.iter().filter_map(|piece| cut(piece, from, to)) {
@@ -54,17 +54,17 @@ pub(crate) fn runs(pieces: &[Piece], from: u16, to: u16) -> Vec<Run> {
 }
 
 /// Number of mapped or reserved blocks in [from, to).
-pub(crate) fn mapped(pieces: &[Piece], from: u16, to: u16) -> u64 {
+pub fn mapped(pieces: &[Piece], from: u16, to: u16) -> u64 {
     pieces.iter().filter_map(|piece| cut(piece, from, to)).map(|piece| u64::from(piece.len)).sum()
 }
 
 /// Number of all mapped or reserved blocks.
-pub(crate) fn total(pieces: &[Piece]) -> u64 {
+pub fn total(pieces: &[Piece]) -> u64 {
     pieces.iter().map(|piece| u64::from(piece.len)).sum()
 }
 
 /// The map with [from, to) replaced by `new` (sorted pieces inside that range).
-pub(crate) fn replace(pieces: &[Piece], from: u16, to: u16, new: &[Piece]) -> Vec<Piece> {
+pub fn replace(pieces: &[Piece], from: u16, to: u16, new: &[Piece]) -> Vec<Piece> {
     let mut list = Vec::with_capacity(pieces.len() + new.len() + 1);
     let before = pieces.iter().filter_map(|piece| cut(piece, 0, from));
     let after = pieces.iter().filter_map(|piece| cut(piece, to, u16::MAX));
@@ -89,7 +89,7 @@ fn push(list: &mut Vec<Piece>, piece: Piece) {
 }
 
 /// Whether two maps name the same blocks (births may differ).
-pub(crate) fn same_content(a: &[Piece], b: &[Piece]) -> bool {
+pub fn same_content(a: &[Piece], b: &[Piece]) -> bool {
     let key = |p: &Piece| (p.at, p.len, p.extent, p.first);
     a.len() == b.len() && a.iter().zip(b).all(|(x, y)| key(x) == key(y))
 }
@@ -97,8 +97,8 @@ pub(crate) fn same_content(a: &[Piece], b: &[Piece]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Epoch;
     use proptest::prelude::*;
-    use tintype_store::Epoch;
 
     fn piece(at: u16, len: u16, extent: u64, first: u16) -> Piece {
         Piece { at, len, extent, first, birth: Epoch(1) }

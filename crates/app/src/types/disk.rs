@@ -1,0 +1,105 @@
+//! Disks as the edges see them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tintype_model::{Compression, MomentName, VolumeName};
+
+use super::{DiffRange, present};
+
+/// A wish for a new disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskCreate {
+    /// Its name.
+    pub name: VolumeName,
+    /// Bytes; a multiple of 512.
+    pub size: u64,
+    /// Limit of live data and snapshots together in bytes.
+    #[serde(default)]
+    pub capacity: Option<u64>,
+    /// How new data is compressed.
+    #[serde(default)]
+    pub compression: Compression,
+}
+
+/// Changes of a disk; what is absent stays, `null` removes a limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskUpdate {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<VolumeName>,
+    /// A new size in bytes. What lies behind a smaller one is gone, but for snapshots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Limit of live data and snapshots together.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Option<u64>>,
+    /// How new data is compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+}
+
+/// A disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DiskInfo {
+    /// Its name.
+    pub name: VolumeName,
+    /// Its id in the store.
+    pub id: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Bytes that the device shows. None when a damaged or stopped store cannot tell.
+    pub size: Option<u64>,
+    /// Limit of live data and snapshots together in bytes.
+    pub capacity: Option<u64>,
+    /// How new data is compressed.
+    pub compression: Compression,
+    /// Number of its snapshots.
+    pub snapshots: u64,
+    /// Bytes that the device refers to: 4,096 for each mapped or reserved block, whoever shares them.
+    pub referenced_bytes: Option<u64>,
+    /// Bytes of live data and records that no other volume shares.
+    pub live_bytes: u64,
+    /// Bytes that only snapshots hold.
+    pub snapshot_bytes: u64,
+    /// Where NBD clients find it, when the server serves disks.
+    #[serde(default)]
+    pub nbd_uri: Option<String>,
+}
+
+/// A moment to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRequest {
+    /// `disk` or `disk@snapshot`.
+    pub moment: MomentName,
+}
+
+/// What differs between two moments of a disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DiskChanges {
+    /// The first moment.
+    pub from: MomentName,
+    /// The second.
+    pub to: MomentName,
+    /// Bytes of the device at the second moment.
+    pub size: u64,
+    /// Offsets and lengths are multiples of this many bytes, but for the end of the device.
+    pub granularity: u64,
+    /// What differs, ascending.
+    pub ranges: Vec<DiffRange>,
+}
+
+/// What a verification read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskVerified {
+    /// The moment.
+    pub moment: MomentName,
+    /// Everything could be read and fits.
+    pub clean: bool,
+    /// Bytes of data that were read and whose checksums fit.
+    pub bytes: u64,
+    /// What is wrong, each with its range.
+    pub findings: Vec<super::FsckFinding>,
+}

@@ -1,0 +1,268 @@
+//! Disks as exports of the block protocol: the adapter from `nbd`'s port to the app.
+//!
+//! Exports are named as moments are: `disk` is the live end, `disk@snapshot` a snapshot, which is read-only unless it was made
+//! writable. Nothing else can be reached. Sizes are those at the time a client connects.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tintype_app::{App, AppError, ErrorKind};
+use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView};
+use tintype_model::{MomentName, SnapshotFilter, SnapshotName};
+use tintype_nbd::{
+    Context, Device, DeviceError, Export, Exports, Extent, Geometry, Listed, Refusal, Zeroing,
+};
+
+/// Requests of whole blocks are the fast ones.
+const PREFERRED: u32 = 4096;
+
+/// All disks of a store and their snapshots.
+pub struct DiskExports {
+    app: Arc<App>,
+}
+
+impl DiskExports {
+    /// The disks of `app`.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+}
+
+impl Exports for DiskExports {
+    fn list(&self) -> Vec<Listed> {
+        let mut list = Vec::new();
+        for disk in self.app.disk_list().unwrap_or_default() {
+            let snapshots = self.app.snapshot_list(Some(&disk.name), &SnapshotFilter::default());
+            let name = disk.name.to_string();
+            list.push(Listed { name, description: "the disk as it is now".to_owned() });
+            list.extend(snapshots.unwrap_or_default().into_iter().map(|snapshot| Listed {
+                name: format!("{}@{}", snapshot.volume, snapshot.name),
+                description: describe(snapshot.writable, &snapshot.description),
+            }));
+        }
+        list
+    }
+
+    fn open(&self, name: &str) -> Result<Export, Refusal> {
+        let moment: MomentName = name.parse().map_err(|_| Refusal::Unknown)?;
+        let refuse = |error: AppError| match error.kind {
+            ErrorKind::NotFound | ErrorKind::Invalid => Refusal::Unknown,
+            _ => Refusal::Denied { reason: error.to_string() },
+        };
+        let fixed = match &moment {
+            MomentName::Live(_) => false,
+            MomentName::Snapshot(name) => !self.app.snapshot_show(name).map_err(refuse)?.writable,
+        };
+        let target = if fixed {
+            Target::View(self.app.disk_view(&moment).map_err(refuse)?)
+        } else {
+            Target::Live(self.app.disk_open(&moment).map_err(refuse)?)
+        };
+        let size = target.blocks().size();
+        let geometry =
+            Geometry { size, read_only: fixed, minimum_block: 1, preferred_block: PREFERRED };
+        let name = moment.to_string();
+        let written = Mutex::default();
+        let device = Served { app: Arc::clone(&self.app), moment, target, geometry, written };
+        Ok(Export { name, description: String::new(), device: Arc::new(device) })
+    }
+}
+
+fn describe(writable: bool, description: &str) -> String {
+    let kind = if writable { "a writable snapshot" } else { "a snapshot" };
+    let text =
+        if description.is_empty() { kind.to_owned() } else { format!("{kind}: {description}") };
+    text.chars().take(1000).collect()
+}
+
+/// What a client has open.
+enum Target {
+    Live(Arc<Disk>),
+    View(DiskView),
+}
+
+impl Target {
+    fn blocks(&self) -> &dyn Blocks {
+        match self {
+            Self::Live(disk) => &**disk,
+            Self::View(view) => view,
+        }
+    }
+
+    fn live(&self) -> Result<&Disk, DeviceError> {
+        match self {
+            Self::Live(disk) => Ok(disk),
+            Self::View(_) => Err(DeviceError::NotPermitted {
+                detail: "a snapshot is read-only; clone it to write".to_owned(),
+            }),
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        match self {
+            Self::Live(disk) => disk.generation(),
+            Self::View(_) => 0,
+        }
+    }
+}
+
+/// What was written since a snapshot, and up to which change of the disk that holds.
+struct Written {
+    since: String,
+    generation: u64,
+    ranges: Arc<Vec<ByteRange>>,
+}
+
+struct Served {
+    app: Arc<App>,
+    moment: MomentName,
+    target: Target,
+    geometry: Geometry,
+    written: Mutex<Option<Written>>,
+}
+
+impl Device for Served {
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), DeviceError> {
+        self.target.blocks().read_at(offset, into).map_err(|e| device_error(&e))
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        self.target.live()?.write_at(offset, data).map_err(|e| device_error(&e))
+    }
+
+    fn flush(&self) -> Result<(), DeviceError> {
+        match &self.target {
+            Target::Live(disk) => disk.flush().map_err(|e| device_error(&e)),
+            Target::View(_) => Ok(()),
+        }
+    }
+
+    fn write_zeroes(&self, offset: u64, length: u64, how: Zeroing) -> Result<(), DeviceError> {
+        let disk = self.target.live()?;
+        disk.write_zeroes(offset, length, how.no_hole).map_err(|e| device_error(&e))
+    }
+
+    fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        self.target.live()?.discard(offset, length).map_err(|e| device_error(&e))
+    }
+
+    fn snapshots(&self, max: usize) -> Vec<String> {
+        let all = self.app.snapshot_list(Some(self.moment.volume()), &SnapshotFilter::default());
+        let all = all.unwrap_or_default();
+        all.into_iter().rev().take(max).map(|snapshot| snapshot.name.to_string()).collect()
+    }
+
+    fn has_snapshot(&self, name: &str) -> bool {
+        let Ok(snapshot) = SnapshotName::new(name) else { return false };
+        let volume = self.moment.volume().clone();
+        self.app.snapshot_show(&tintype_model::SnapshotRef { volume, snapshot }).is_ok()
+    }
+
+    fn block_status(
+        &self,
+        of: &Context,
+        range: Range<u64>,
+        max: usize,
+    ) -> Result<Vec<Extent>, DeviceError> {
+        match of {
+            Context::ChangedSince(snapshot) => {
+                Ok(runs(&self.written_since(snapshot)?, &range, max))
+            }
+            Context::Allocation | Context::Depth => {
+                let length = range.end.saturating_sub(range.start);
+                let runs = self.target.blocks().extents(range.start, length, max);
+                let extent = |run: tintype_disk::Run| Extent {
+                    length: run.length,
+                    state: match run.allocation {
+                        Allocation::Hole => Extent::HOLE | Extent::ZERO,
+                        Allocation::Reserved => Extent::ZERO,
+                        Allocation::Data => 0,
+                    },
+                };
+                Ok(runs.map_err(|e| device_error(&e))?.into_iter().map(extent).collect())
+            }
+        }
+    }
+}
+
+impl Served {
+    /// The list is kept as long as nobody writes: clients ask for it piece by piece.
+    fn written_since(&self, snapshot: &str) -> Result<Arc<Vec<ByteRange>>, DeviceError> {
+        let generation = self.target.generation();
+        let known = |w: &&Written| w.since == snapshot && w.generation == generation;
+        if let Some(written) = self.written.lock().as_ref().filter(known) {
+            return Ok(Arc::clone(&written.ranges));
+        }
+        let name = SnapshotName::new(snapshot)
+            .map_err(|error| DeviceError::Invalid { detail: error.to_string() })?;
+        let ranges = self.app.disk_written_since(&self.moment, &name);
+        let ranges = Arc::new(ranges.map_err(|error| DeviceError::Io {
+            detail: format!("{error}. {}", error.remedy),
+            at: None,
+        })?);
+        let since = snapshot.to_owned();
+        *self.written.lock() = Some(Written { since, generation, ranges: Arc::clone(&ranges) });
+        Ok(ranges)
+    }
+}
+
+/// The part of a list of changes that lies in `range`, as runs of changed and unchanged bytes.
+fn runs(changes: &[ByteRange], range: &Range<u64>, max: usize) -> Vec<Extent> {
+    let mut list = Vec::new();
+    let mut at = range.start;
+    let first = changes.partition_point(|c| c.offset.saturating_add(c.length) <= range.start);
+    for change in changes.iter().skip(first) {
+        if change.offset >= range.end || list.len() >= max.max(1) {
+            break;
+        }
+        if change.offset > at {
+            list.push(Extent { length: change.offset - at, state: 0 });
+            at = change.offset;
+        }
+        let end = change.offset.saturating_add(change.length).min(range.end);
+        list.push(Extent { length: end - at, state: Extent::DIRTY });
+        at = end;
+    }
+    if at < range.end && list.len() < max.max(1) {
+        list.push(Extent { length: range.end - at, state: 0 });
+    }
+    list.truncate(max.max(1));
+    list
+}
+
+fn device_error(error: &DiskError) -> DeviceError {
+    let detail = error.to_string();
+    match error {
+        error if error.is_full() => DeviceError::NoSpace { detail },
+        DiskError::OutOfBounds { .. } => DeviceError::Invalid { detail },
+        DiskError::Gone | DiskError::NoDisk => DeviceError::Gone { detail },
+        error => {
+            tracing::error!(%error, "a disk failed a request");
+            DeviceError::Io { detail, at: None }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_become_runs() {
+        let change = |offset, length| ByteRange { offset, length };
+        let changes = [change(4096, 4096), change(16384, 8192)];
+        let told = |range, max| -> Vec<(u64, u32)> {
+            let list = runs(&changes, &range, max);
+            list.into_iter().map(|extent| (extent.length, extent.state)).collect()
+        };
+        assert_eq!(told(0..65536, 9), [(4096, 0), (4096, 1), (8192, 0), (8192, 1), (40960, 0)]);
+        assert_eq!(told(6000..20000, 9), [(2192, 1), (8192, 0), (3616, 1)]);
+        assert_eq!(told(6000..20000, 1), [(2192, 1)]);
+        assert_eq!(told(30000..40000, 1), [(10000, 0)]);
+    }
+}

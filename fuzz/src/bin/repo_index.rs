@@ -1,0 +1,4 @@
+//! See `tintype_repo::hostile::index`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tintype_repo::hostile::index(data));
