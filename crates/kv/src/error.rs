@@ -28,12 +28,12 @@ pub enum KvError {
     /// A key begins with eight bytes FF.
     #[error("a key that begins with eight bytes FF cannot be stored; use another one")]
     KeyReserved,
-    /// The disk has no room for a batch. Nothing has changed, and later batches are accepted.
-    #[error("the disk of the records in {} is full: {needed} bytes are needed and {free} are free; free some space", path.display())]
+    /// The disk has no room for a batch, or for what opening does. No record has changed, and later attempts are accepted.
+    #[error("the disk of the records in {} is full: {needed} bytes are needed and {free} are free; free some space on it and try again", path.display())]
     NoSpace {
         /// Folder of the store.
         path: PathBuf,
-        /// Bytes that the batch and what waits in memory need.
+        /// Bytes that must be free: for the batch and what waits in memory, or for the opening.
         needed: u64,
         /// Bytes that were free.
         free: u64,

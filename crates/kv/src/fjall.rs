@@ -6,8 +6,8 @@
 //!
 //! Safe because batches go through one journal in order, and reads use a view taken between two batches: the engine
 //! itself lets a background flush publish a batch that is still being applied, so its own newest view may show half
-//! of one. A journal that was not closed in order is cut to whole batches, copied and synced before use (see
-//! `journal`): what was read at opening is then on disk, also when an earlier sync had failed. Every batch is linked to
+//! of one. A journal that was not closed in order is cut to whole batches and brought to disk before use (see
+//! `repair`): what was read at opening is then on disk, also when an earlier sync had failed. Every batch is linked to
 //! the one before it and to what was synced (see `link`), so that a store which lost something says so at opening
 //! (see `sound`) instead of going on with less.
 
@@ -16,8 +16,10 @@ mod journal;
 mod link;
 mod mark;
 mod pointers;
+mod repair;
 mod room;
 mod sound;
+mod tables;
 mod tail;
 
 use std::fs::File;
@@ -90,7 +92,7 @@ impl FjallKv {
     ///
     /// # Errors
     /// [`KvError::InUse`] when it is open elsewhere, [`KvError::Damaged`] when the files are not understood,
-    /// [`KvError::Io`] for the rest.
+    /// [`KvError::NoSpace`] when the disk is full and what is needed says so, [`KvError::Io`] for the rest.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, KvError> {
         let path = dir.as_ref().to_path_buf();
         let lock = journal::lock(&path)?;
@@ -123,6 +125,7 @@ impl FjallKv {
 
     /// The first batch goes to disk, and the store counts as made.
     fn finish_creation(&self) -> Result<(), KvError> {
+        journal::sync_trees(&self.path).map_err(|e| journal::refused(&self.path, e))?;
         self.write_through(Batch::new())?;
         self.sync()?;
         let made = Identity { store: self.store, stage: Stage::Made };
@@ -307,15 +310,15 @@ fn open_engine(path: &Path, options: Options) -> Result<(Database, Keyspace), Kv
     }
 }
 
-/// The last batch that the engine knows. It is the one with which the journals end, and no less than what was promised.
+/// The last batch that the engine knows. It is no less than what was promised: with it the journals end, or the tables, which
+/// are ahead after a failed sync. The next batch then follows what the tables hold.
 fn last_batch(path: &Path, records: &Keyspace, known: &Known) -> Result<Synced, KvError> {
     let value = records.get(LINK_KEY).map_err(|e| translate("open", path, e))?;
     let link = value.and_then(|value| Link::decode(&value, &known.store));
     let number = link.map_or(0, |link| link.number);
-    let fits =
-        known.last.is_none_or(|last| last.number == number) && number >= known.promised.max(1);
-    if fits {
-        return Ok(known.last.unwrap_or(Synced { number, journal: NO_JOURNAL }));
+    if number >= known.promised.max(1) {
+        let journaled = known.last.filter(|last| last.number == number);
+        return Ok(journaled.unwrap_or(Synced { number, journal: NO_JOURNAL }));
     }
     let detail =
         format!("batch {} was written, the tables and journals end with {number}", known.promised);

@@ -317,3 +317,119 @@ fn a_missing_file_of_the_engine_or_of_ours_never_shows_an_empty_store() {
     restore(dir.path(), &saved);
     assert_eq!(prefix(&open(dir.path()).unwrap()), SYNCED);
 }
+
+/// Where the batches of a journal start: in front of each link.
+fn starts(journal: &[u8]) -> Vec<usize> {
+    let key = [&[0xff; 8][..], b"L"].concat();
+    (0..journal.len()).filter(|at| journal[*at..].starts_with(&key)).map(|at| at - 34).collect()
+}
+
+/// The first `count` batches of a journal.
+fn first(journal: &[u8], count: usize) -> Vec<u8> {
+    journal[..starts(journal)[count]].to_vec()
+}
+
+/// The files of an open store as a kill would leave them, but the journals: in memory goes to tables after `flushed`.
+fn live(dir: &Path, flushed: u64, last: u64) -> Vec<(PathBuf, Vec<u8>, u64)> {
+    let kv = open(dir).unwrap();
+    for n in 1..=last {
+        write(&kv, n);
+        kv.sync().unwrap();
+        if n == flushed {
+            kv.compact().unwrap();
+        }
+    }
+    let saved = files(dir);
+    drop(kv);
+    restore(dir, &saved);
+    saved
+}
+
+/// After a sync that failed, the engine may flush memory all the same; then power goes.
+#[test]
+fn tables_that_are_ahead_of_the_journals_open_and_go_on() {
+    for torn in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("0.jnl");
+        live(dir.path(), SYNCED, SYNCED);
+        let all = fs::read(&journal).unwrap();
+        // The first batch of a store is empty; this one ends with the third of ours.
+        let mut short = first(&all, 4);
+        if torn {
+            short.extend(&all[short.len()..][..50]);
+        }
+        fs::write(&journal, &short).unwrap();
+        fs::remove_file(dir.path().join("synced")).unwrap();
+        assert_eq!(prefix(&open(dir.path()).unwrap()), SYNCED);
+        // Opened again without a write, killed with some, and closed in order.
+        let kv = open(dir.path()).unwrap();
+        write(&kv, SYNCED + 1);
+        kv.sync().unwrap();
+        let saved = files(dir.path());
+        drop(kv);
+        assert_eq!(prefix(&open(dir.path()).unwrap()), SYNCED + 1);
+        restore(dir.path(), &saved);
+        assert_eq!(prefix(&open(dir.path()).unwrap()), SYNCED + 1);
+        // What is behind the hole is as dear as anything.
+        restore(dir.path(), &saved);
+        let bytes = fs::read(&journal).unwrap();
+        flip(&journal, *starts(&bytes).last().unwrap() + 100, 1);
+        let Err(error) = open(dir.path()) else { panic!("a flipped byte was accepted") };
+        assert!(error.to_string().contains("0.jnl is damaged at byte"), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_journal_is_none_when_the_tables_hold_its_batches() {
+    for (flushed, last, opens) in [(6, 9, true), (1, 9, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        live(dir.path(), flushed, last);
+        let journal = dir.path().join("0.jnl");
+        let all = fs::read(&journal).unwrap();
+        let starts = starts(&all);
+        let end = all.iter().rposition(|&b| b != 0).unwrap() + 1;
+        fs::write(&journal, &all[..starts[3]]).unwrap();
+        fs::write(dir.path().join("2.jnl"), &all[starts[7]..end]).unwrap();
+        let before = files(dir.path());
+        match open(dir.path()) {
+            Ok(kv) => assert!(opens && prefix(&kv) == last),
+            Err(KvError::Damaged { detail, .. }) => {
+                assert!(!opens && detail.starts_with("2.jnl is damaged at byte 0"), "{detail}");
+                // But for files of the engine that no version of a tree names.
+                let after = files(dir.path());
+                assert!(after.iter().all(|file| before.contains(file)), "a file has changed");
+                let tree = dir.path().join("keyspaces");
+                let gone = |file: &&(PathBuf, Vec<u8>, u64)| !after.contains(file);
+                assert!(before.iter().filter(gone).all(|file| file.0.starts_with(&tree)));
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// The engine made a journal after a write that failed, and nothing whole reached it.
+#[test]
+fn an_empty_journal_behind_a_torn_one_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let saved = live(dir.path(), 0, SYNCED);
+    let (old, new) = (dir.path().join("0.jnl"), dir.path().join("1.jnl"));
+    let all = fs::read(&old).unwrap();
+    let starts = starts(&all);
+    let torn = starts.last().unwrap() + 50;
+    for behind in [&b""[..], &[0; 9000], &all[..60]] {
+        restore(dir.path(), &saved);
+        fs::write(&old, &all[..torn]).unwrap();
+        fs::write(&new, behind).unwrap();
+        // The mark says that the last batch was synced.
+        let Err(error) = open(dir.path()) else { panic!("a loss was accepted") };
+        let place = format!("0.jnl is damaged at byte {}", starts.last().unwrap());
+        assert!(error.to_string().contains(&place), "{error}");
+        fs::remove_file(dir.path().join("synced")).unwrap();
+        let kv = open(dir.path()).unwrap();
+        assert!(!new.exists());
+        assert_eq!(prefix(&kv), SYNCED - 1);
+        write(&kv, SYNCED);
+        drop(kv);
+        assert_eq!(prefix(&open(dir.path()).unwrap()), SYNCED);
+    }
+}

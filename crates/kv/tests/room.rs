@@ -6,7 +6,9 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tintype_kv::{Batch, FjallKv, Kv, KvError, Options};
@@ -49,6 +51,97 @@ impl Disk {
         }
         path
     }
+}
+
+/// The processes that are killed: one while the store is open, one while it opens it.
+#[test]
+#[ignore = "run by the test below"]
+fn victim() {
+    use rustix::process::{Resource, Rlimit, kill_process, setrlimit};
+    let Some(dir) = std::env::var_os("TINTYPE_KV_VICTIM").map(PathBuf::from) else { return };
+    if let Some(end) = std::env::var_os("TINTYPE_KV_END") {
+        // Writing behind this byte of any file ends the process at once.
+        let current = Some(end.to_str().unwrap().parse().unwrap());
+        setrlimit(Resource::Fsize, Rlimit { current, maximum: current }).unwrap();
+        drop(FjallKv::open(dir, Options::default()));
+        return;
+    }
+    let kv = FjallKv::open(dir, Options::default()).unwrap();
+    for n in 0..200 {
+        kv.write(batch(n, 60_000)).unwrap();
+    }
+    kv.sync().unwrap();
+    kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+}
+
+/// Runs the victim; answers the signal that ended it.
+fn ended_by(dir: &Path, end: Option<usize>) -> Option<i32> {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "victim", "--ignored"]).env("TINTYPE_KV_VICTIM", dir);
+    if let Some(end) = end {
+        command.env("TINTYPE_KV_END", end.to_string());
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().signal()
+}
+
+/// A kill, then a disk without a free byte, then kills in the middle of the repair: opening takes no room.
+#[test]
+fn a_killed_store_opens_on_a_disk_without_a_free_byte() {
+    let Some(disk) = Disk::new() else { return };
+    const SIGKILL: i32 = 9;
+    const SIGXFSZ: i32 = 25;
+    assert_eq!(ended_by(&disk.kv(), None), Some(SIGKILL));
+    let journal = disk.kv().join("0.jnl");
+    let content = || {
+        let mut bytes = fs::read(&journal).unwrap();
+        bytes.truncate(bytes.iter().rposition(|&b| b != 0).unwrap() + 1);
+        bytes
+    };
+    let before = content();
+    // What an older repair left half-way.
+    fs::write(disk.kv().join("0.new"), [1; 5000]).unwrap();
+    let _other = disk.fill(0);
+    for end in [4096, before.len() / 3, before.len() / 2, before.len() - 1] {
+        assert_eq!(ended_by(&disk.kv(), Some(end)), Some(SIGXFSZ), "at {end}");
+        assert!(content() == before, "at {end}");
+        // Each of them has given back room that was taken ahead; others take it.
+        fs::rename(disk.0.path().join("other"), disk.0.path().join(format!("o{end}"))).unwrap();
+        disk.fill(0);
+    }
+    let kv = FjallKv::open(disk.kv(), Options::default()).unwrap();
+    assert_eq!(kv.range(b"key", b"kez").count(), 200);
+    assert!(!disk.kv().join("0.new").exists());
+}
+
+/// Several journals that no table holds: the engine flushes them at once, and the error says what that takes.
+#[test]
+fn an_opening_that_needs_room_says_how_much() {
+    let Some(disk) = Disk::new() else { return };
+    assert_eq!(ended_by(&disk.kv(), None), Some(9));
+    let journal = disk.kv().join("0.jnl");
+    let all = fs::read(&journal).unwrap();
+    // Memory went to tables on the way, with 2 MiB at a time: the last 25 batches are in none.
+    let key = [&[0xff; 8][..], b"L"].concat();
+    let links = (0..all.len()).filter(|at| all[*at] == 0xff && all[*at..].starts_with(&key));
+    let half = links.map(|at| at - 34).nth(190).unwrap();
+    let end = all.iter().rposition(|&b| b != 0).unwrap() + 1;
+    fs::write(&journal, &all[..half]).unwrap();
+    fs::write(disk.kv().join("1.jnl"), &all[half..end]).unwrap();
+    let other = disk.fill(0);
+    match FjallKv::open(disk.kv(), Options::default()) {
+        Err(error @ KvError::NoSpace { needed, .. }) => {
+            assert_eq!(needed, half as u64 + MIB);
+            let said = error.to_string();
+            assert!(said.contains(&disk.kv().display().to_string()), "{said}");
+            assert!(said.contains("free some space on it and try again"), "{said}");
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("opened without room"),
+    }
+    fs::remove_file(&other).unwrap();
+    drop(disk.fill(half as u64 + MIB + 65536));
+    let kv = FjallKv::open(disk.kv(), Options::default()).unwrap();
+    assert_eq!(kv.range(b"key", b"kez").count(), 200);
 }
 
 impl Drop for Disk {

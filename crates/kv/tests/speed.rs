@@ -64,3 +64,44 @@ fn figures() {
     FjallKv::open(dir.path(), Options::default()).unwrap();
     println!("open: {:?}", start.elapsed());
 }
+
+/// What it would cost to sync the mark with every sync.
+#[test]
+#[ignore = "prints figures"]
+fn a_synced_mark() {
+    use std::os::unix::fs::{FileExt, OpenOptionsExt};
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let kv = FjallKv::open(dir.path(), Options::default()).unwrap();
+    let plain = std::fs::File::create(dir.path().join("mark")).unwrap();
+    let through = std::fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(rustix::fs::OFlags::DSYNC.bits() as i32)
+        .open(dir.path().join("mark"))
+        .unwrap();
+    plain.write_all_at(&[1; 40], 0).unwrap();
+    plain.sync_all().unwrap();
+    let mut times = [const { Vec::new() }; 3];
+    for n in 0..3000u64 {
+        let mut ops = Batch::new();
+        ops.put(key(n), vec![7; 150]);
+        kv.write(ops).unwrap();
+        let start = Instant::now();
+        kv.sync().unwrap();
+        let kind = usize::try_from(n % 3).unwrap();
+        match kind {
+            1 => {
+                plain.write_all_at(&n.to_le_bytes(), 0).unwrap();
+                plain.sync_data().unwrap();
+            }
+            2 => through.write_all_at(&n.to_le_bytes(), 0).unwrap(),
+            _ => {}
+        }
+        times[kind].push(start.elapsed());
+    }
+    for (name, mut times) in
+        ["alone", "and a synced mark", "and one written through"].iter().zip(times)
+    {
+        times.sort();
+        println!("sync {name}: median {:?}", times[times.len() / 2]);
+    }
+}

@@ -1,13 +1,12 @@
-//! What happens around the engine's own opening and closing: the lock, the copy of a suspect journal, and the
+//! What happens around the engine's own opening and closing: the lock, the repair of suspect journals, and the
 //! note that says "closed in order".
 //!
-//! Why the copy: after a failed sync the kernel may hold pages in memory that never reach the disk, and a
-//! restarted process reads them back as if they were there. Building on them would make a later sync a lie.
-//! So a journal that was not closed in order is read once, cut to its whole batches (see `sound`), written
-//! to a new file, synced and put in place; from then on what was read is what the disk has.
+//! A journal that was not closed in order is read once, judged (see `sound`), cut to its whole batches and brought to disk in
+//! place (see `repair`). Journals behind them that hold no batch go: the engine then goes on in the one before, and has
+//! nothing to flush at once. So opening takes no room, unless several journals hold what the tables do not.
 //!
-//! It is safe because the original stays until the synced copy replaces it, and because nothing is cut, copied or
-//! opened before it is known that nothing synced is missing.
+//! It is safe because nothing is cut, removed or opened before it is known that nothing synced is missing, and because
+//! every step leaves a store of which the same is found again.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -20,7 +19,10 @@ use super::identity::{self, Identity, Stage};
 use super::link::{StoreId, Synced};
 use super::mark::Mark;
 use super::pointers::{self, TREES};
-use super::sound::{self, Sound, damage};
+use super::repair::{self, NoRoom};
+use super::room;
+use super::sound::{self, Journal, Sound, damage};
+use super::tables::Tables;
 use super::tail;
 use crate::KvError;
 
@@ -33,13 +35,17 @@ const CLOSED: &str = "closed";
 const ENGINE_VERSION: &str = "version";
 /// File that the engine locks.
 const ENGINE_LOCK: &str = "lock";
-/// Bytes copied at a time; blocks of zeros of this size become holes.
+/// Bytes read at a time.
 const CHUNK: usize = 64 * 1024;
+/// Room for a small file of ours, or for its name.
+const SMALL_FILE: u64 = 4096;
+/// Room for what a new table has beside its records, at most.
+const TABLE_EXTRA: u64 = 1 << 20;
 
 /// Creates the folder when needed and takes its lock.
 pub(super) fn lock(path: &Path) -> Result<File, KvError> {
     let open = || {
-        fs::create_dir_all(path)?;
+        create_folder(path)?;
         OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))
     };
     let io = |source| KvError::Io { doing: "open", path: path.to_path_buf(), source };
@@ -81,6 +87,12 @@ pub(super) fn refused(path: &Path, source: io::Error) -> KvError {
         io::ErrorKind::InvalidData => {
             KvError::Damaged { doing: "open", path: path.to_path_buf(), detail: source.to_string() }
         }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let lack = source.get_ref().and_then(|e| e.downcast_ref::<NoRoom>());
+            let needed = lack.map_or(SMALL_FILE, |lack| lack.needed);
+            let free = room::free(path).unwrap_or(0);
+            KvError::NoSpace { path: path.to_path_buf(), needed, free }
+        }
         _ => KvError::Io { doing: "open", path: path.to_path_buf(), source },
     }
 }
@@ -88,6 +100,7 @@ pub(super) fn refused(path: &Path, source: io::Error) -> KvError {
 /// Removes what an interrupted creation left. Nobody has written to the store yet.
 fn start_creation(path: &Path) -> io::Result<Known> {
     let identity = Identity::fresh()?;
+    sync_parent(path)?;
     identity.write(path)?;
     match fs::remove_dir_all(path.join(TREES)) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -106,23 +119,58 @@ fn prepare(path: &Path, store: StoreId) -> io::Result<Known> {
     pointers::check(path)?;
     let closed = path.join(CLOSED).try_exists()?;
     let mark = Mark::read(path, &store)?;
-    let sound = sound::judge(journals(path)?, &store, mark)?;
+    let mut tables = Tables::of(path, store);
+    let sound = sound::judge(journals(path)?, &store, mark, &mut tables)?;
     let noted = if closed { check_note(path, &sound)? } else { 0 };
-    if !closed {
-        sound.journals.iter().try_for_each(|(file, len)| copy_durably(file, *len))?;
-    }
     let promised = noted.max(mark.number).max(sound.last.map_or(0, |last| last.number));
+    remove_leftovers(path)?;
+    let (kept, spare) = sound.journals.split_at(sound.journals.len().saturating_sub(sound.spare));
+    if !closed {
+        kept.iter().try_for_each(|journal| repair::in_place(&journal.path, journal.len))?;
+    }
+    // The note speaks of all journals, so it goes first.
     remove_if_there(&path.join(CLOSED))?;
     sync_folder(path)?;
+    // Newest first: a gap would be a journal that is missing.
+    spare.iter().rev().try_for_each(|journal| remove_if_there(&journal.path))?;
+    sync_folder(path)?;
+    room_to_flush(path, kept, &mut tables)?;
     Ok(Known { store, fresh: false, last: sound.last, promised })
+}
+
+/// Removes half-written files of an opening or closing that was interrupted; they may hold room that is needed now.
+fn remove_leftovers(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|ext| ext == "new") {
+            remove_if_there(&file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the disk has room for what the engine does at once: it writes a table of each journal before the newest one whose
+/// batches are in none yet, and takes a failure for the end.
+fn room_to_flush(path: &Path, journals: &[Journal], tables: &mut Tables) -> io::Result<()> {
+    let (_newest, older) = journals.split_last().unzip();
+    let mut needed = 0;
+    for journal in older.unwrap_or_default() {
+        if !tables.hold(journal.last)? {
+            needed += journal.len + TABLE_EXTRA;
+        }
+    }
+    match room::free(path) {
+        Some(free) if free < needed => Err(NoRoom::error(needed)),
+        _ => Ok(()),
+    }
 }
 
 /// What the note says of journals like these; `last` is the number of the last batch of the store.
 fn note_text(sound: &Sound, last: u64) -> io::Result<String> {
     let mut text = format!("closed in order after {last}\n");
-    for (file, len) in &sound.journals {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        text.push_str(&format!("{name} {len} {:032x}\n", content_hash(file, *len)?));
+    for Journal { path, len, .. } in &sound.journals {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        text.push_str(&format!("{name} {len} {:032x}\n", content_hash(path, *len)?));
     }
     Ok(text)
 }
@@ -142,7 +190,7 @@ fn content_hash(file: &Path, len: u64) -> io::Result<u128> {
 
 /// After an orderly end every journal holds what it held then. Answers the number of the last batch.
 fn check_note(path: &Path, sound: &Sound) -> io::Result<u64> {
-    let said = fs::read_to_string(path.join(CLOSED))?;
+    let said = String::from_utf8_lossy(&fs::read(path.join(CLOSED))?).into_owned();
     let last = said.lines().next().and_then(|line| line.rsplit(' ').next()?.parse().ok());
     match last {
         Some(last) if note_text(sound, last)? == said => Ok(last),
@@ -180,45 +228,38 @@ pub(super) fn journals(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Replaces a file by a synced copy of its first `len` bytes, as reading gives them.
-fn copy_durably(file: &Path, len: u64) -> io::Result<()> {
-    let copy = file.with_extension("new");
-    let copied = File::create(&copy).and_then(|to| {
-        copy_sparse(&mut File::open(file)?.take(len), &to)?;
-        to.sync_all()
-    });
-    if let Err(error) = copied {
-        // On a full disk a partial copy would take the room that somebody is about to make.
-        remove_if_there(&copy)?;
-        return Err(error);
-    }
-    fs::rename(&copy, file)
-}
-
-/// Copies all bytes, leaving holes where there are only zeros.
-fn copy_sparse(from: &mut impl Read, to: &File) -> io::Result<()> {
-    use std::os::unix::fs::FileExt;
-    let mut chunk = Vec::with_capacity(CHUNK);
-    let mut at = 0u64;
-    loop {
-        chunk.clear();
-        Read::by_ref(from).take(CHUNK as u64).read_to_end(&mut chunk)?;
-        if chunk.is_empty() {
-            return to.set_len(at);
-        }
-        if !tail::is_zero(&chunk) {
-            to.write_all_at(&chunk, at)?;
-        }
-        at += chunk.len() as u64;
-    }
-}
-
 /// Removes a file; it may be missing.
 fn remove_if_there(file: &Path) -> io::Result<()> {
     match fs::remove_file(file) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
+}
+
+/// Creates a folder with those above it; their names are durable then.
+fn create_folder(path: &Path) -> io::Result<()> {
+    let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
+    fs::create_dir_all(path)?;
+    made.into_iter().try_for_each(sync_parent)
+}
+
+/// Makes the name of a folder durable, where the folder above may be read.
+fn sync_parent(folder: &Path) -> io::Result<()> {
+    let above = match folder.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    match sync_folder(above) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        done => done,
+    }
+}
+
+/// Makes the names of the engine's trees durable: it syncs the folder before it makes them.
+pub(super) fn sync_trees(path: &Path) -> io::Result<()> {
+    sync_folder(&path.join(TREES))
 }
 
 /// Makes the names in a folder durable.
@@ -265,7 +306,8 @@ impl Closing {
 
     /// Writes the note; nothing writes the journals any more. Without it the next opening only does more work.
     fn note(&self, last: Synced) -> io::Result<()> {
-        let sound = sound::judge(journals(&self.path)?, &self.store, last)?;
+        let mut tables = Tables::of(&self.path, self.store);
+        let sound = sound::judge(journals(&self.path)?, &self.store, last, &mut tables)?;
         identity::replace(&self.path, CLOSED, note_text(&sound, last.number)?.as_bytes())
     }
 }

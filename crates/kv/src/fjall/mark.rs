@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::link::{StoreId, Synced};
 
 /// Name of the file.
-const NAME: &str = "synced";
+pub(super) const NAME: &str = "synced";
 /// Length of what it holds: store, number, journal, checksum.
 const LEN: usize = 40;
 

@@ -142,8 +142,7 @@ impl Room {
     /// Refuses a batch that would leave the engine without room; `growth` bytes are about to be taken for the journal.
     fn leave_room(&self, need: &Need, growth: u64) -> Result<(), KvError> {
         let kept = need.kept();
-        let Ok(disk) = rustix::fs::statvfs(&self.dir) else { return Ok(()) };
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let Some(free) = free(&self.dir) else { return Ok(()) };
         let needed = kept + growth;
         if kept == 0 || free >= needed {
             return Ok(());
@@ -161,6 +160,12 @@ impl Room {
             _ => KvError::Io { doing: "write", path, source },
         }
     }
+}
+
+/// Free bytes of the disk, for this user; `None` when it does not say.
+pub(super) fn free(dir: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(dir).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// The size of the memory table: as wanted, and smaller on a small disk.

@@ -19,6 +19,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::link::{LINK_KEY, LINK_KEY_LEN, LINK_LEN, Link, StoreId};
+use super::tables::Tables;
 
 /// What ends every batch.
 const MAGIC: [u8; 4] = *b"FJL\x03";
@@ -55,27 +56,41 @@ pub(super) struct Whole {
 impl Whole {
     /// Whether this batch comes directly after `before`.
     fn follows(&self, before: &Whole) -> bool {
-        self.link.number == before.link.number + 1 && self.sequence > before.sequence
+        self.link.number == before.link.number.saturating_add(1) && self.sequence > before.sequence
+    }
+
+    /// Whether this batch comes after `before`, and the tables hold all between them.
+    fn continues(&self, before: &Whole, tables: &mut Tables) -> io::Result<bool> {
+        let later = self.link.number > before.link.number && self.sequence > before.sequence;
+        Ok(self.follows(before) || (later && tables.hold(self.link.number - 1)?))
     }
 }
 
 /// The last of the whole batches that follow each other from the start of a journal, and from the last batch `before`
-/// of the older journals; `None` when there is none.
+/// of the older journals; `None` when there is none. Between two may be missing what the tables hold.
 pub(super) fn last_whole(
     file: &mut File,
     store: &StoreId,
     mut before: Option<Whole>,
+    tables: &mut Tables,
 ) -> io::Result<Option<Whole>> {
     let mut last = None;
     let mut batches = Batches::at(file, 0, store)?;
     while let Some(batch) = batches.next()? {
-        if before.is_some_and(|before| !batch.follows(&before)) {
+        if let Some(before) = &before
+            && !batch.continues(before, tables)?
+        {
             break;
         }
         before = Some(batch);
         last = before;
     }
     Ok(last)
+}
+
+/// Whether a journal starts with a whole batch, whatever its number.
+pub(super) fn holds_batches(file: &mut File, store: &StoreId) -> io::Result<bool> {
+    Ok(Batches::at(file, 0, store)?.next()?.is_some())
 }
 
 /// Whether there are only zeros from a position on.
