@@ -210,7 +210,7 @@ fn filters_of_a_copy_choose_latest_and_leave_ids_alone() {
         let list = fixture.json(line)["copied"].as_array().unwrap().clone();
         list.iter().map(|copy| copy["id"].clone()).collect()
     };
-    assert_eq!(copied(&format!("{COPY} latest --host one")), [one.clone()]);
+    assert_eq!(copied(&format!("{COPY} latest --host one")), [one]);
     assert_eq!(copied(&format!("{COPY} {} --host one", two.as_str().unwrap())), [two]);
     assert!(fixture.fails(&format!("{COPY} latest --host nobody"), 1).contains("latest"));
 }
