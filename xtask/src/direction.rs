@@ -20,10 +20,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("nbd", &[]),
     ("server", &["model", "fs", "disk", "app", "fuse", "nbd"]),
     ("cli", &["model", "repo", "app", "server"]),
-    ("testkit", &["model", "repo", "kv", "segments", "history", "store", "fs", "app", "fuse"]),
+    (
+        "testkit",
+        &["model", "repo", "kv", "segments", "history", "store", "fs", "app", "fuse", "nbd"],
+    ),
     (
         "bench",
-        &["model", "repo", "kv", "segments", "history", "store", "fs", "app", "fuse", "testkit"],
+        &[
+            "model", "repo", "kv", "segments", "history", "store", "fs", "disk", "app", "fuse",
+            "testkit",
+        ],
     ),
     ("bench-peers", &["model", "testkit"]),
     ("xtask", &[]),

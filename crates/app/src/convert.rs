@@ -8,6 +8,7 @@ use tintype_history::HistoryError;
 use tintype_kv::KvError;
 use tintype_segments::SegmentsError;
 use tintype_store::StoreError;
+use tintype_store::limits::Refusal;
 
 use crate::error::{AppError, ErrorKind};
 use crate::port::MountError;
@@ -132,15 +133,25 @@ pub(crate) fn disk_error(object: &str, error: &DiskError) -> AppError {
             "`tintype disk show` tells the size; `tintype disk resize` changes it.",
         ),
         DiskError::Size { .. } => (ErrorKind::Invalid, "Write it like 10G or 512M."),
-        DiskError::NoRoom(_) => (
-            ErrorKind::NoSpace,
-            "Delete snapshots, raise the capacity, or make room on the disk below the store.",
-        ),
+        DiskError::NoRoom(refusal) => (ErrorKind::NoSpace, no_room(*refusal)),
         DiskError::NoDisk | DiskError::Gone => {
             (ErrorKind::NotFound, "`tintype disk list` shows the disks.")
         }
     };
     AppError::new(kind, object, error.to_string(), remedy)
+}
+
+/// What gives a disk room again, which depends on what has none.
+const fn no_room(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Quota => {
+            "It limits live data: discard what is not needed (`fstrim` in the guest), or raise it: `tintype disk set --quota`."
+        }
+        Refusal::Capacity => {
+            "It limits live data and snapshots: delete snapshots, or raise it: `tintype disk set --capacity`."
+        }
+        Refusal::Room => ROOM,
+    }
 }
 
 /// An error of a mount of `object` at `dir`.
@@ -191,6 +202,19 @@ mod tests {
         let broken = store_error("store", &io(5));
         assert_eq!(broken.kind, ErrorKind::Unavailable);
         assert!(broken.detail.contains("cannot write the records"), "{broken}");
+    }
+
+    #[test]
+    fn what_helps_a_full_disk_depends_on_what_is_full() {
+        for (refusal, helps, not) in [
+            (Refusal::Quota, "--quota", "snapshots"),
+            (Refusal::Capacity, "delete snapshots", "--quota"),
+            (Refusal::Room, "disk below the store", "--capacity"),
+        ] {
+            let error = disk_error("disk d", &DiskError::NoRoom(refusal));
+            assert_eq!(error.kind, ErrorKind::NoSpace);
+            assert!(error.remedy.contains(helps) && !error.remedy.contains(not), "{error:?}");
+        }
     }
 
     #[test]

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView, Equal};
-use tintype_model::{
-    MomentName, SnapshotName, SnapshotRef, VolumeId, VolumeKind, VolumeMeta, VolumeName,
-};
+use tintype_model::{MomentName, VolumeId, VolumeKind, VolumeMeta, VolumeName};
 use tintype_store::{LineRef, MomentRef, NewVolume, Volume};
 
 use crate::convert::{disk_error, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
+use crate::exports::ExportId;
 use crate::open::App;
 use crate::types::{
     DeletedInfo, DiffRange, DiskChanges, DiskCreate, DiskInfo, DiskUpdate, DiskVerified,
@@ -34,7 +33,7 @@ impl App {
         self.refuse_taken(&wish.name)?;
         let object = format!("disk {}", wish.name);
         let mut meta = VolumeMeta::new(wish.name.clone(), VolumeKind::Disk, Timestamp::now());
-        meta.capacity = wish.capacity;
+        (meta.quota, meta.capacity) = (wish.quota, wish.capacity);
         meta.compression = wish.compression;
         let store = self.store()?;
         let volume =
@@ -69,13 +68,18 @@ impl App {
         }
         let disk = self.live_disk(&volume)?;
         if let Some(size) = update.size {
+            let before = disk.size();
             let resized = disk.resize(size).and_then(|()| disk.flush());
+            if disk.size() != before {
+                self.close_clients(&[ExportId::Disk(volume.id)]);
+            }
             resized.map_err(|e| disk_error(&object, &e))?;
         }
         let mut change = |meta: &mut VolumeMeta| {
             if let Some(name) = &update.name {
                 meta.name = name.clone();
             }
+            meta.quota = update.quota.unwrap_or(meta.quota);
             meta.capacity = update.capacity.unwrap_or(meta.capacity);
             meta.compression = update.compression.unwrap_or(meta.compression);
         };
@@ -86,7 +90,7 @@ impl App {
         self.disk_info(&volume)
     }
 
-    /// Deletes a disk; with `force` also its snapshots. Whoever has it open gets errors from then on.
+    /// Deletes a disk; with `force` also its snapshots, and also when clients use it: they get errors, and are let go.
     pub fn disk_delete(&self, name: &VolumeName, force: bool) -> AppResult<DeletedInfo> {
         let _one_change = self.admin.lock();
         let volume = self.disk(name)?;
@@ -96,8 +100,15 @@ impl App {
             return Err(crate::filesystems::has_snapshots(&object, snapshots.len()));
         }
         self.refuse_protected(&volume, &snapshots)?;
+        if !force {
+            self.refuse_used(name, volume.id)?;
+        }
         self.forget_disk(volume.id)?;
         self.store()?.delete_volume(volume.id, force).map_err(|e| store_error(&object, &e))?;
+        let mut exports: Vec<ExportId> =
+            snapshots.iter().map(|snapshot| ExportId::Snapshot(snapshot.id)).collect();
+        exports.push(ExportId::Disk(volume.id));
+        self.close_clients(&exports);
         self.tally.lock().remove_volume(volume.id);
         let mut deleted = vec![name.to_string()];
         deleted.extend(snapshots.iter().map(|snapshot| format!("{name}@{}", snapshot.meta.name)));
@@ -132,7 +143,10 @@ impl App {
         let store = self.store()?;
         let at = self.disk_moment(moment)?;
         store.sync().map_err(|e| store_error(&self.store_object(), &e))?;
-        let object = format!("disk {moment}");
+        let object = match moment {
+            MomentName::Live(_) => format!("disk {moment}"),
+            MomentName::Snapshot(_) => format!("snapshot {moment}"),
+        };
         let view = DiskView::open(&store, at).map_err(|e| disk_error(&object, &e))?;
         let mut verified =
             DiskVerified { moment: moment.clone(), clean: true, bytes: 0, findings: Vec::new() };
@@ -150,37 +164,10 @@ impl App {
         Ok(verified)
     }
 
-    /// A disk or a writable snapshot of one, for reading and writing.
-    pub fn disk_open(&self, moment: &MomentName) -> AppResult<Arc<Disk>> {
-        let line = match self.disk_moment(moment)? {
-            MomentRef::Live(volume) => LineRef::Volume(volume),
-            MomentRef::Snapshot(snapshot) => LineRef::Snapshot(snapshot),
-        };
-        self.open_line(line, &format!("disk {moment}"))
-    }
-
     /// A moment of a disk, for reading; a live end as of its last commit.
     pub fn disk_view(&self, moment: &MomentName) -> AppResult<DiskView> {
         let at = self.disk_moment(moment)?;
         DiskView::open(&*self.store()?, at).map_err(|e| disk_error(&format!("disk {moment}"), &e))
-    }
-
-    /// From now on disks are served: their address is the escaped name between these two.
-    pub fn serve_disks_at(&self, before: String, behind: String) {
-        *self.disk_address.lock() = Some((before, behind));
-    }
-
-    /// Ranges of a moment that were written since a snapshot of the same disk, perhaps with the bytes that they had.
-    pub fn disk_written_since(
-        &self,
-        of: &MomentName,
-        since: &SnapshotName,
-    ) -> AppResult<Vec<ByteRange>> {
-        let base = SnapshotRef { volume: of.volume().clone(), snapshot: since.clone() };
-        let base = MomentRef::Snapshot(self.snapshot(&base)?.1.id);
-        let at = self.disk_moment(of)?;
-        tintype_disk::changes(&*self.store()?, base, at, Equal::Place)
-            .map_err(|e| disk_error(&format!("changes of {of} since {since}"), &e))
     }
 
     /// Lets go of all disks; the store is about to close.
@@ -197,7 +184,7 @@ impl App {
         self.open_line(LineRef::Volume(volume.id), &format!("disk {}", volume.meta.name))
     }
 
-    fn open_line(&self, line: LineRef, object: &str) -> AppResult<Arc<Disk>> {
+    pub(crate) fn open_line(&self, line: LineRef, object: &str) -> AppResult<Arc<Disk>> {
         let mut disks = self.disks.lock();
         if let Some(disk) = disks.get(&line).filter(|disk| !disk.is_gone()) {
             return Ok(Arc::clone(disk));
@@ -207,6 +194,12 @@ impl App {
         disk.set_space_probe(Box::new(move || crate::trees::room(&path)));
         disks.insert(line, Arc::clone(&disk));
         Ok(disk)
+    }
+
+    /// Size of a disk that somebody may have open.
+    pub(crate) fn served_size(&self, id: VolumeId) -> Option<u64> {
+        let disk = self.disks.lock().get(&LineRef::Volume(id)).cloned();
+        disk.map(|disk| disk.size())
     }
 
     fn forget_disk(&self, id: VolumeId) -> AppResult<()> {
@@ -251,22 +244,24 @@ impl App {
             })
             .ok();
         let meta = &volume.meta;
+        let (nbd_uri, nbd_network_uri) = match self.disk_uris(&meta.name) {
+            Some(uris) => (Some(uris.local), uris.network),
+            None => (None, None),
+        };
         Ok(DiskInfo {
             name: meta.name.clone(),
             id: volume.id.to_string(),
             created: meta.created,
             size: figures.map(|(size, _)| size),
+            quota: meta.quota,
             capacity: meta.capacity,
             compression: meta.compression,
             snapshots: count.read_only + count.writable,
             referenced_bytes: figures.map(|(_, mapped)| mapped),
             live_bytes: usage.live_bytes,
             snapshot_bytes: usage.snapshot_bytes,
-            nbd_uri: self
-                .disk_address
-                .lock()
-                .as_ref()
-                .map(|(before, behind)| format!("{before}{}{behind}", escaped(meta.name.as_str()))),
+            nbd_uri,
+            nbd_network_uri,
         })
     }
 }
@@ -305,18 +300,6 @@ fn verify_blocks(
             Err(_) => {}
         }
     }
-}
-
-/// A name as one segment of a URI's path.
-fn escaped(name: &str) -> String {
-    name.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
 }
 
 /// The same ranges in larger units, each byte at most once.

@@ -1,7 +1,7 @@
 //! The use cases: everything that can be asked of Tintype, in one facade that all edges call.
 //!
 //! [`App`] opens a store folder and joins store, filesystems and mounts. It knows no HTTP and no terminal;
-//! it reaches the kernel only through the [`Mounter`] port. Records go in and come out ([`types`]); failures are
+//! it reaches the kernel and the network only through the ports [`Mounter`] and [`DiskServer`]. Records go in and come out ([`types`]); failures are
 //! few kinds with an object and a remedy ([`AppError`]).
 
 mod checks;
@@ -9,6 +9,7 @@ mod compare;
 mod convert;
 mod disks;
 mod error;
+mod exports;
 mod filesystems;
 mod folder;
 mod mounts;
@@ -22,6 +23,7 @@ pub mod types;
 mod upkeep;
 
 pub use error::{AppError, AppResult, ErrorKind};
+pub use exports::{DiskExport, ExportBlocks, ExportId};
 pub use folder::{FORMAT, Holder, read_holder};
 pub use open::{App, AppOptions, fsck_unopened};
-pub use port::{Mount, MountError, Mounter, NoMounter};
+pub use port::{DiskServer, DiskUris, Mount, MountError, Mounter, NoMounter};

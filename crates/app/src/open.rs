@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
 use crate::mounts::Mounted;
-use crate::port::Mounter;
+use crate::port::{DiskServer, Mounter};
 use crate::tally::Tally;
 use crate::trees::fsck_info;
 use crate::types::FsckInfo;
@@ -48,8 +48,8 @@ pub struct App {
     pub(crate) mounts: Mutex<BTreeMap<VolumeId, Arc<Mounted>>>,
     /// Disks that are open. Locked briefly, and while one is opened.
     pub(crate) disks: Mutex<BTreeMap<LineRef, Arc<tintype_disk::Disk>>>,
-    /// What stands before and behind a disk's name in the address of its block device.
-    pub(crate) disk_address: Mutex<Option<(String, String)>>,
+    /// Who serves disks. It goes before the app does, so it is not held.
+    pub(crate) disk_server: Mutex<Option<Weak<dyn DiskServer>>>,
     /// Why a filesystem that should be mounted is not.
     pub(crate) problems: Mutex<BTreeMap<VolumeId, String>>,
     /// Held while names, volumes or mounts change: one such change at a time.
@@ -83,7 +83,7 @@ impl App {
             mounter,
             mounts: Mutex::default(),
             disks: Mutex::default(),
-            disk_address: Mutex::default(),
+            disk_server: Mutex::default(),
             problems: Mutex::default(),
             admin: Mutex::default(),
             tally,
@@ -97,6 +97,11 @@ impl App {
     /// The folder of the store.
     pub fn store_path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name of this machine.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Tells others where this server listens.
@@ -143,6 +148,7 @@ impl App {
     /// Closes the store and opens it again: after a shutdown request of a program, or a failed write.
     /// Nothing may be mounted. The caller holds `admin`.
     pub(crate) fn reopen(&self) -> AppResult<()> {
+        self.close_all_clients();
         self.disks.lock().clear();
         let mut place = self.store.write();
         if let Some(old) = place.take() {

@@ -1,13 +1,15 @@
-//! The port through which the use cases show a filesystem to programs.
+//! The ports through which the use cases show filesystems and disks to programs.
 //!
-//! The edge implements it with the kernel's FUSE; tests implement it with nothing. The app knows
-//! neither FUSE nor its transports.
+//! The edge implements them with the kernel's FUSE and a block protocol; tests implement them with nothing. The app knows
+//! neither FUSE nor its transports, nor the block protocol.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use tintype_fs::vfs::{Invalidate, Vfs};
 use tintype_model::VolumeName;
+
+use crate::exports::ExportId;
 
 /// Why a mount could not be made, flushed or taken away.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -60,6 +62,28 @@ pub trait Mount: Send + Sync + 'static {
     fn abort(&self) {}
     /// Takes the mount away. `Busy` leaves it as it was, unless `force`.
     fn unmount(&self, force: bool) -> Result<(), MountError>;
+}
+
+/// Where a disk can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskUris {
+    /// On this machine.
+    pub local: String,
+    /// Through the network, if somebody listens there.
+    pub network: Option<String>,
+}
+
+/// Shows disks to programs.
+pub trait DiskServer: Send + Sync + 'static {
+    /// Where a disk can be reached.
+    fn uris(&self, disk: &VolumeName) -> DiskUris;
+    /// Connections that use one of these now.
+    fn clients(&self, exports: &[ExportId]) -> usize;
+    /// Ends the connections that use one of these, and those that are about to: what has arrived is answered first, if
+    /// that does not take too long. Returns how many there were.
+    fn close(&self, exports: &[ExportId]) -> usize;
+    /// Ends all connections in the same way.
+    fn close_all(&self);
 }
 
 /// Mounts nothing: for stores that are only looked at, and for tests.

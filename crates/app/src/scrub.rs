@@ -1,25 +1,26 @@
-//! Scrub: which files of which filesystems and snapshots a damaged extent hits.
+//! Scrub: which files and disks, and which of their snapshots, a damaged extent hits.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::ControlFlow;
 
-use tintype_fs::{FsError, Holder, holders, holders_at, paths_of};
+use tintype_disk::ByteRange;
+use tintype_fs::{Holder, paths_of};
 use tintype_model::VolumeKind;
-use tintype_store::{BLOCK, Damage, MomentRef, Snapshot, Store, Volume};
+use tintype_store::{BLOCK, Damage, MomentRef, Snapshot, Store, View, Volume};
 
-use crate::convert::{fs_error, store_error};
-use crate::error::AppResult;
+use crate::convert::{disk_error, fs_error, store_error};
+use crate::error::{AppError, AppResult};
 use crate::open::App;
 use crate::types::diff::path_text;
 use crate::types::{FsckFinding, ScrubInfo};
 
 /// Snapshots that one finding names; the others are counted.
 const NAMED: usize = 5;
-/// Parts of files that are looked for in snapshots.
+/// Parts of files and disks that are looked for in snapshots.
 const PLACES: usize = 1000;
 
 impl App {
-    /// Reads all data, verifies all checksums, and names the files that damage hits.
+    /// Reads all data, verifies all checksums, and names the files and disks that damage hits.
     pub fn scrub(&self) -> AppResult<ScrubInfo> {
         let store = self.store()?;
         let report = store
@@ -35,55 +36,59 @@ impl App {
     }
 }
 
-/// Where a damaged part of a file shows.
+/// A part of a file or a disk that lies in an extent. Disks are one object, 0, which no inode has.
+type Part = Holder;
+
+/// Where a damaged part shows.
 #[derive(Default)]
 struct Shown {
+    disk: bool,
     path: Option<Vec<u8>>,
     live: bool,
     snapshots: Vec<String>,
     more: usize,
 }
 
-/// Damaged parts of files by extent, filesystem and file.
+/// Damaged parts by extent, volume and place.
 #[derive(Default)]
 struct Hits {
     extents: HashSet<u64>,
-    shown: BTreeMap<(u64, String, Holder), Shown>,
+    shown: BTreeMap<(u64, String, Part), Shown>,
 }
 
 impl Hits {
     fn find(store: &Store, damaged: &[Damage]) -> Self {
         let extents = damaged.iter().map(|damage| damage.extent).collect();
         let mut hits = Self { extents, ..Self::default() };
-        let mut places: BTreeSet<Holder> = damaged.iter().flat_map(written).collect();
-        let mut volumes = store.volumes();
-        volumes.retain(|volume| volume.meta.kind == VolumeKind::Filesystem);
+        let mut places: BTreeSet<Part> = damaged.iter().flat_map(written).collect();
+        let volumes = store.volumes();
         for volume in &volumes {
             match hits.live(store, volume) {
                 Ok(found) => places.extend(found),
-                Err(error) => skipped(&format!("filesystem {}", volume.meta.name), &error),
+                Err(error) => skipped(&error),
             }
         }
-        let places: Vec<Holder> = places.into_iter().take(PLACES).collect();
+        let places: Vec<Part> = places.into_iter().take(PLACES).collect();
         for volume in &volumes {
             for snapshot in store.snapshots(Some(volume.id)) {
                 if let Err(error) = hits.snapshot(store, volume, &snapshot, &places) {
-                    let name = format!("{}@{}", volume.meta.name, snapshot.meta.name);
-                    skipped(&format!("snapshot {name}"), &error);
+                    skipped(&error);
                 }
             }
         }
         hits
     }
 
-    fn live(&mut self, store: &Store, volume: &Volume) -> Result<Vec<Holder>, FsError> {
-        let mut view = store.view_of(MomentRef::Live(volume.id))?;
-        let found = holders(&mut view, &self.extents)?;
-        for holder in &found {
-            let key = (holder.extent, volume.meta.name.to_string(), *holder);
-            let shown = self.shown.entry(key).or_default();
-            shown.live = true;
-            shown.path = paths_of(&mut view, holder.ino)?.into_iter().next();
+    fn live(&mut self, store: &Store, volume: &Volume) -> AppResult<Vec<Part>> {
+        let object = match volume.meta.kind {
+            VolumeKind::Filesystem => format!("filesystem {}", volume.meta.name),
+            VolumeKind::Disk => format!("disk {}", volume.meta.name),
+        };
+        let view = store.view_of(MomentRef::Live(volume.id));
+        let mut view = view.map_err(|e| store_error(&object, &e))?;
+        let found = parts(&mut view, volume, &self.extents, None, &object)?;
+        for part in &found {
+            self.note(&mut view, volume, *part, &object)?.live = true;
         }
         Ok(found)
     }
@@ -93,15 +98,12 @@ impl Hits {
         store: &Store,
         volume: &Volume,
         snapshot: &Snapshot,
-        places: &[Holder],
-    ) -> Result<(), FsError> {
-        let mut view = store.view(snapshot.id)?;
-        for holder in holders_at(&mut view, &self.extents, places)? {
-            let key = (holder.extent, volume.meta.name.to_string(), holder);
-            let shown = self.shown.entry(key).or_default();
-            if shown.path.is_none() {
-                shown.path = paths_of(&mut view, holder.ino)?.into_iter().next();
-            }
+        places: &[Part],
+    ) -> AppResult<()> {
+        let object = format!("snapshot {}@{}", volume.meta.name, snapshot.meta.name);
+        let mut view = store.view(snapshot.id).map_err(|e| store_error(&object, &e))?;
+        for part in parts(&mut view, volume, &self.extents, Some(places), &object)? {
+            let shown = self.note(&mut view, volume, part, &object)?;
             if shown.snapshots.len() < NAMED {
                 shown.snapshots.push(snapshot.meta.name.to_string());
             } else {
@@ -111,7 +113,24 @@ impl Hits {
         Ok(())
     }
 
-    /// One finding for each part of a file.
+    fn note(
+        &mut self,
+        view: &mut View,
+        volume: &Volume,
+        part: Part,
+        object: &str,
+    ) -> AppResult<&mut Shown> {
+        let key = (part.extent, volume.meta.name.to_string(), part);
+        let shown = self.shown.entry(key).or_default();
+        shown.disk = volume.meta.kind == VolumeKind::Disk;
+        if shown.path.is_none() && !shown.disk {
+            let paths = paths_of(view, part.ino).map_err(|e| fs_error(object, &e))?;
+            shown.path = paths.into_iter().next();
+        }
+        Ok(shown)
+    }
+
+    /// One finding for each part of a file or a disk.
     fn tell(&self, damage: &Damage) -> Vec<FsckFinding> {
         let place = match damage.segment {
             Some(segment) => format!("extent {} in segment {segment}", damage.extent),
@@ -129,14 +148,51 @@ impl Hits {
                 finding(object, &tail)
             })
             .collect();
-        if found.is_empty() { vec![finding("data of no file".to_owned(), "")] } else { found }
+        if found.is_empty() {
+            vec![finding("data of nothing that has a name".to_owned(), "")]
+        } else {
+            found
+        }
     }
 }
 
-/// The file that the data was written for.
-fn written(damage: &Damage) -> Vec<Holder> {
+/// The parts of a moment that lie in these extents, everywhere or only at `places`.
+fn parts(
+    view: &mut View,
+    volume: &Volume,
+    extents: &HashSet<u64>,
+    places: Option<&[Part]>,
+    object: &str,
+) -> AppResult<Vec<Part>> {
+    if volume.meta.kind == VolumeKind::Filesystem {
+        let found = match places {
+            None => tintype_fs::holders(view, extents),
+            Some(places) => tintype_fs::holders_at(view, extents, places),
+        };
+        return found.map_err(|e| fs_error(object, &e));
+    }
+    let found = match places {
+        None => tintype_disk::holders(view, extents),
+        Some(places) => {
+            let of_disks = places.iter().filter(|part| part.ino == 0);
+            let range = |part: &Part| ByteRange { offset: part.offset, length: part.length };
+            tintype_disk::holders_at(view, extents, &of_disks.map(range).collect::<Vec<_>>())
+        }
+    };
+    let part = |(extent, range): (u64, ByteRange)| Part {
+        extent,
+        ino: 0,
+        offset: range.offset,
+        length: range.length,
+    };
+    let found = found.map_err(|e| disk_error(object, &e))?;
+    Ok(found.into_iter().map(part).collect())
+}
+
+/// The file or disk that the data was written for.
+fn written(damage: &Damage) -> Vec<Part> {
     let block = BLOCK as u64;
-    let place = |(_, ino, first, count): &(u64, u64, u64, u32)| Holder {
+    let place = |(_, ino, first, count): &(u64, u64, u64, u32)| Part {
         extent: damage.extent,
         ino: *ino,
         offset: first.saturating_mul(block),
@@ -145,19 +201,20 @@ fn written(damage: &Damage) -> Vec<Holder> {
     damage.owners.iter().map(place).collect()
 }
 
-fn describe(volume: &str, holder: &Holder, shown: &Shown) -> (String, String) {
+fn describe(volume: &str, part: &Part, shown: &Shown) -> (String, String) {
     let mut names = shown.snapshots.iter();
     let moment = match names.as_slice().first().filter(|_| !shown.live) {
         Some(first) => {
             names.next();
             format!("snapshot {volume}@{first}")
         }
+        None if shown.disk => format!("disk {volume}"),
         None => format!("filesystem {volume}"),
     };
     let path = shown.path.as_ref().map(|path| format!(", /{}", path_text(path).0));
-    let (ino, from) = (holder.ino, holder.offset);
-    let to = from.saturating_add(holder.length);
-    let object = format!("{moment}{}, inode {ino}, bytes {from} to {to}", path.unwrap_or_default());
+    let inode = if shown.disk { String::new() } else { format!(", inode {}", part.ino) };
+    let (from, to) = (part.offset, part.offset.saturating_add(part.length));
+    let object = format!("{moment}{}{inode}, bytes {from} to {to}", path.unwrap_or_default());
     let others: Vec<String> = names.map(|name| format!("{volume}@{name}")).collect();
     let more = if shown.more > 0 { format!(" and {} more", shown.more) } else { String::new() };
     let tail = if others.is_empty() {
@@ -168,7 +225,6 @@ fn describe(volume: &str, holder: &Holder, shown: &Shown) -> (String, String) {
     (object, tail)
 }
 
-fn skipped(object: &str, error: &FsError) {
-    let error = fs_error(object, error);
-    tracing::warn!(%error, "cannot tell which of its files are damaged");
+fn skipped(error: &AppError) {
+    tracing::warn!(%error, "cannot tell which of its parts are damaged");
 }

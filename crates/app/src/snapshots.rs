@@ -13,6 +13,7 @@ use tintype_store::{NewSnapshot, NewVolume, Snapshot, Volume};
 
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
+use crate::exports::ExportId;
 use crate::open::App;
 use crate::types::{
     CloneRequest, DeletedInfo, RestoreInfo, SnapshotCreate, SnapshotInfo, SnapshotUpdate,
@@ -192,6 +193,8 @@ impl App {
         gone.values().for_each(|snapshot| self.tally.lock().remove(snapshot));
         let volumes: BTreeSet<VolumeId> = gone.values().map(|snapshot| snapshot.volume).collect();
         volumes.into_iter().for_each(|id| self.entries_changed(id));
+        let exports: Vec<ExportId> = ids.into_iter().map(ExportId::Snapshot).collect();
+        self.close_clients(&exports);
         Ok(DeletedInfo { deleted })
     }
 
@@ -242,6 +245,7 @@ impl App {
             }
         };
         let store = self.store()?;
+        let size = self.served_size(volume.id);
         store
             .restore(volume.id, snapshot.id, new)
             .map_err(|e| store_error(&format!("snapshot {name}"), &e))?;
@@ -251,6 +255,9 @@ impl App {
         }
         self.tally.lock().set_newest(volume.id, Some(snapshot.id));
         self.entries_changed(volume.id);
+        if self.served_size(volume.id) != size {
+            self.close_clients(&[ExportId::Disk(volume.id)]);
+        }
         let (filesystem, disk) = match self.volume_info(&self.volume(&name.volume)?)? {
             VolumeInfo::Filesystem(info) => (Some(info), None),
             VolumeInfo::Disk(info) => (None, Some(info)),

@@ -1,6 +1,6 @@
 //! `tintype-bench-peers`: the rows on files of `tintype-bench`, in one run with other snapshotting or
 //! user-space filesystems. It mounts what this machine has - btrfs on a loop file, bindfs, zfs-fuse - and
-//! passes their folders on; all other arguments go to `tintype-bench` as they are. Needs root. For the row `repository` it names the
+//! passes their folders on; for the row `disk` it starts qemu-nbd on a raw file and on a qcow2 image. All other arguments go to `tintype-bench` as they are. Needs root. For the row `repository` it names the
 //! backup programs that are there: restic (Debian's) and rustic, in the search path or where `TINTYPE_BENCH_RUSTIC` says.
 
 mod peers;
@@ -48,6 +48,20 @@ fn run(base: &std::path::Path) -> Result<bool, String> {
     command.args(std::env::args_os().skip(1));
     for peer in &there {
         command.arg("--dir").arg(format!("{}={}", peer.name, peer.dir.display()));
+    }
+    let mut servers = Vec::new();
+    if asked("disk") {
+        for format in ["raw", "qcow2"] {
+            match peers::qemu_nbd(base, format) {
+                Ok(server) => {
+                    command
+                        .arg("--nbd")
+                        .arg(format!("qemu-nbd {format}={}", server.socket.display()));
+                    servers.push(server);
+                }
+                Err(text) => eprintln!("SKIPPED: {text}"),
+            }
+        }
     }
     if asked("repository") {
         for name in ["restic", "rustic"] {

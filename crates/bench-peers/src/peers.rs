@@ -109,3 +109,49 @@ pub(crate) fn program(name: &str) -> Result<String, String> {
     let word = if name == "restic" { "version" } else { "--version" };
     run(&words(&format!("{path}|{word}"))).map(|()| path)
 }
+
+/// A block server with a disk of its own.
+pub(crate) struct BlockServer {
+    pub socket: PathBuf,
+    process: Child,
+}
+
+impl Drop for BlockServer {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// qemu-nbd on an image that is as large as the disks of the rows (package qemu-utils). A qcow2 image has one internal snapshot
+/// of all its blocks, as a disk has right after a snapshot.
+pub(crate) fn qemu_nbd(base: &Path, format: &str) -> Result<BlockServer, String> {
+    let (image, socket) = (base.join(format!("disk.{format}")), base.join(format!("nbd.{format}")));
+    let (file, place) = (image.display(), socket.display());
+    run(&words(&format!("qemu-img|create|-q|-f|{format}|{file}|512M")))?;
+    if format == "qcow2" {
+        run(&words(&format!("qemu-io|-f|{format}|-c|write -P 85 0 512M|{file}")))?;
+        run(&words(&format!("qemu-img|snapshot|-c|before|{file}")))?;
+    }
+    let process = Command::new("qemu-nbd")
+        .args([
+            "--shared=8",
+            "--persistent",
+            "--discard=unmap",
+            "--aio=threads",
+            "--cache=writeback",
+        ])
+        .arg(format!("--format={format}"))
+        .arg(format!("--socket={place}"))
+        .arg(&image)
+        .spawn()
+        .map_err(|e| format!("qemu-nbd: {e}"))?;
+    let server = BlockServer { socket, process };
+    for _ in 0..200 {
+        if server.socket.exists() {
+            return Ok(server);
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    Err(format!("qemu-nbd {format}: does not come up"))
+}

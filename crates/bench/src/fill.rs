@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use tintype_disk::Disk;
 use tintype_fs::Mounted;
 use tintype_fs::vfs::{Caller, Handle, Node, ROOT, Vfs, WriteFlags};
 use tintype_kv::FjallKv;
-use tintype_model::{AccessPoint, SnapshotMeta, SnapshotName};
+use tintype_model::{AccessPoint, SnapshotMeta, SnapshotName, VolumeKind, VolumeMeta, VolumeName};
 use tintype_segments::{FolderFiles, Segments};
-use tintype_store::{NewSnapshot, Store, StoreOptions};
+use tintype_store::{LineRef, NewSnapshot, NewVolume, Store, StoreOptions};
 
+use crate::disks::DISK;
 use crate::measure::Random;
 use crate::options::Options;
 use crate::server::{Server, VOLUME};
@@ -41,9 +43,35 @@ fn os(error: tintype_fs::vfs::Errno) -> String {
 
 /// A home for a server whose store is filled so. Made once per run, copied each time.
 pub(crate) fn home(options: &Options, filled: Filled, name: &str) -> Result<PathBuf, String> {
-    let made = options.base.join(format!("filled-{}-{}", filled.files, filled.snapshots));
+    let made = format!("filled-{}-{}", filled.files, filled.snapshots);
+    copied(options, &made, name, &|store| fill(store, filled))
+}
+
+/// What a store with a disk holds: the disk, a part of it reserved, and one block changed before each snapshot `sN`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiskFilled {
+    pub size: u64,
+    pub reserved: u64,
+    pub snapshots: usize,
+}
+
+/// As [`home`], with a disk.
+pub(crate) fn disk_home(
+    options: &Options,
+    filled: DiskFilled,
+    name: &str,
+) -> Result<PathBuf, String> {
+    let made = format!("disk-{}-{}-{}", filled.size, filled.reserved, filled.snapshots);
+    copied(options, &made, name, &|store| fill_disk(store, filled))
+}
+
+/// Fills the store of this folder.
+type Fill<'f> = &'f dyn Fn(&Path) -> Result<(), String>;
+
+fn copied(options: &Options, made: &str, name: &str, fill: Fill<'_>) -> Result<PathBuf, String> {
+    let made = options.base.join(made);
     if !made.exists() {
-        make(options, filled, &made)?;
+        make(options, &made, fill)?;
     }
     let home = options.base.join(name);
     drop(std::fs::remove_dir_all(&home));
@@ -56,25 +84,48 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("cannot copy to {}", to.display())) }
 }
 
-fn make(options: &Options, filled: Filled, made: &Path) -> Result<(), String> {
+fn make(options: &Options, made: &Path, fill: Fill<'_>) -> Result<(), String> {
     let memory = Path::new("/dev/shm").join(format!("tintype-bench-{}", std::process::id()));
     let place = if Path::new("/dev/shm").is_dir() { memory } else { options.base.join("filling") };
     let mut server = Server::start(options, &place, "auto")?;
     server.stop()?;
     let start = std::time::Instant::now();
-    let done = fill(&place.join("store"), filled).and_then(|()| copy(&place, made));
-    eprintln!("{filled:?} took {:.1?}", start.elapsed());
+    let done = fill(&place.join("store")).and_then(|()| copy(&place, made));
+    eprintln!("{} took {:.1?}", made.display(), start.elapsed());
     drop(std::fs::remove_dir_all(&place));
     done
 }
 
-fn fill(folder: &Path, filled: Filled) -> Result<(), String> {
+fn open(folder: &Path) -> Result<Arc<Store>, String> {
     let kv = FjallKv::open(folder.join("kv"), tintype_kv::Options::default()).map_err(text)?;
     let files = FolderFiles::open(folder.join("segments")).map_err(text)?;
     let segments =
         Segments::open(Arc::new(files), tintype_segments::Options::default()).map_err(text)?;
     let store = Store::open(Arc::new(kv), Arc::new(segments), StoreOptions::default());
-    let store = store.map_err(text)?;
+    store.map_err(text)
+}
+
+fn fill_disk(folder: &Path, filled: DiskFilled) -> Result<(), String> {
+    let store = open(folder)?;
+    let name = VolumeName::new(DISK).map_err(text)?;
+    let meta = VolumeMeta::new(name, VolumeKind::Disk, jiff::Timestamp::now());
+    let volume = store.create_volume(NewVolume { meta }).map_err(text)?.id;
+    tintype_disk::create(&store, LineRef::Volume(volume), filled.size).map_err(text)?;
+    let disk = Disk::open(&store, LineRef::Volume(volume)).map_err(text)?;
+    disk.write_zeroes(0, filled.reserved, true).map_err(text)?;
+    let mut random = Random::new(11);
+    for number in 0..filled.snapshots {
+        let at = random.below(filled.size / 4096) * 4096;
+        disk.write_at(at, &random.bytes(4096)).map_err(text)?;
+        store.create_snapshot(volume, new(number)?).map_err(text)?;
+    }
+    disk.close().map_err(text)?;
+    drop(disk);
+    store.close().map_err(text)
+}
+
+fn fill(folder: &Path, filled: Filled) -> Result<(), String> {
+    let store = open(folder)?;
     let volume = store.volume(VOLUME).ok_or("no volume")?.id;
     let tree = Mounted::open(Arc::clone(&store), volume).map_err(text)?;
     add_files(&tree, filled.files)?;
@@ -82,18 +133,17 @@ fn fill(folder: &Path, filled: Filled) -> Result<(), String> {
     let mut random = Random::new(11);
     for number in 0..filled.snapshots {
         write(&tree, data, &random.bytes(4096))?;
-        let new = NewSnapshot {
-            meta: meta(number)?,
-            unique_access_point: false,
-            source: None,
-            writable: false,
-        };
-        store.create_snapshot(volume, new).map_err(text)?;
+        store.create_snapshot(volume, new(number)?).map_err(text)?;
     }
     write(&tree, data, &random.bytes(4096))?;
     tree.close().map_err(text)?;
     drop(tree);
     store.close().map_err(text)
+}
+
+fn new(number: usize) -> Result<NewSnapshot, String> {
+    let meta = meta(number)?;
+    Ok(NewSnapshot { meta, unique_access_point: false, source: None, writable: false })
 }
 
 fn meta(number: usize) -> Result<SnapshotMeta, String> {

@@ -16,15 +16,18 @@ pub(crate) const ROWS: &[&str] = &[
     "many-snapshots",
     "space-overwrite",
     "memory",
+    "disk",
+    "disk-snapshots",
+    "disk-clones",
     "repository",
     "index-memory",
     "chunking",
 ];
 
 const USAGE: &str = "usage: tintype-bench ROW... [--scale full|small] [--rounds N] [--on NAME,NAME] \
- [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--peer NAME=PROGRAM]... [--keep]
+ [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--peer NAME=PROGRAM]... [--nbd NAME=SOCKET]... [--keep]
 rows: seq rand small fsync tree snapshot-create snapshot-list snapshot-delete diff many-snapshots
-      space-overwrite memory repository index-memory chunking all
+      space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking all
        tintype-bench floor|load ...";
 
 /// What "cold" means for a server: the kernel's caches always go.
@@ -52,6 +55,14 @@ pub(crate) struct Sizes {
     pub generated: usize,
     pub backups: usize,
     pub blobs: usize,
+    /// Bytes of a disk under load.
+    pub disk: u64,
+    /// Milliseconds of a load on a disk.
+    pub disk_ms: u64,
+    pub disk_snapshots: usize,
+    /// Bytes that the disk that is cloned maps.
+    pub reserved: u64,
+    pub clones: usize,
 }
 
 impl Sizes {
@@ -70,6 +81,11 @@ impl Sizes {
             generated: 0,
             backups: 50,
             blobs: 10_000_000,
+            disk: 512 << 20,
+            disk_ms: 4_000,
+            disk_snapshots: 10_000,
+            reserved: 100 << 30,
+            clones: 10_000,
         }
     }
 
@@ -88,6 +104,11 @@ impl Sizes {
             generated: 100,
             backups: 4,
             blobs: 20_000,
+            disk: 8 << 20,
+            disk_ms: 50,
+            disk_snapshots: 20,
+            reserved: 64 << 20,
+            clones: 20,
         }
     }
 }
@@ -107,6 +128,8 @@ pub(crate) struct Options {
     pub dirs: Vec<(String, PathBuf)>,
     /// Other backup programs of the same format.
     pub peers: Vec<(String, PathBuf)>,
+    /// Sockets of other block servers with a disk as large as ours.
+    pub exports: Vec<(String, PathBuf)>,
     pub keep: bool,
 }
 
@@ -125,6 +148,7 @@ pub(crate) fn parse(arguments: &mut dyn Iterator<Item = String>) -> Result<Optio
         source: None,
         dirs: Vec::new(),
         peers: Vec::new(),
+        exports: Vec::new(),
         keep: false,
     };
     while let Some(name) = arguments.next() {
@@ -157,6 +181,7 @@ fn set(options: &mut Options, name: &str, value: String) -> Result<(), String> {
         ("--source", _) => options.source = Some(PathBuf::from(value)),
         ("--dir", pair) => options.dirs.push(named(pair)?),
         ("--peer", pair) => options.peers.push(named(pair)?),
+        ("--nbd", pair) => options.exports.push(named(pair)?),
         _ => return Err(USAGE.to_owned()),
     }
     Ok(())

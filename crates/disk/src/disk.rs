@@ -140,7 +140,7 @@ impl Disk {
     /// # Errors
     /// The store failed, or there is no room for what was written.
     pub fn flush(&self) -> Result<()> {
-        self.check()?;
+        self.refuse_gone()?;
         Ok(self.store.sync()?)
     }
 
@@ -168,7 +168,7 @@ impl Disk {
     }
 
     /// Refuses work on a line that was deleted.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(crate) fn refuse_gone(&self) -> Result<()> {
         if self.is_gone() { Err(DiskError::Gone) } else { Ok(()) }
     }
 
@@ -177,7 +177,7 @@ impl Disk {
         &self,
         mut f: impl FnMut(&mut State, &Olds) -> Result<Step<T>>,
     ) -> Result<T> {
-        self.check()?;
+        self.refuse_gone()?;
         self.store.admit(false)?;
         let mut olds = Olds::default();
         for _ in 0..TRIES {
@@ -249,7 +249,7 @@ impl Blocks for Disk {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.check()?;
+        self.refuse_gone()?;
         read(offset, buf, &mut |f| {
             let mut state = self.state.lock();
             let size = state.head.size;
@@ -258,7 +258,7 @@ impl Blocks for Disk {
     }
 
     fn extents(&self, offset: u64, length: u64, runs: usize) -> Result<Vec<Run>> {
-        self.check()?;
+        self.refuse_gone()?;
         let mut state = self.state.lock();
         check_range(state.head.size, offset, length)?;
         extents::runs(&mut state.line, offset, length, runs)

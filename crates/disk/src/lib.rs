@@ -10,10 +10,12 @@
 //! - Content moves outside of the disk's lock; blocks on disk never change, so what was resolved stays right.
 
 mod changes;
+mod check;
 mod disk;
 mod error;
 mod extents;
 mod head;
+mod holders;
 mod keys;
 mod resize;
 mod trim;
@@ -21,10 +23,12 @@ mod view;
 mod write;
 
 pub use changes::{ByteRange, changes};
+pub use check::{CheckProblem, CheckReport, check};
 pub use disk::{Disk, create};
 pub use error::{DiskError, Result};
 pub use extents::{Allocation, Run};
 pub use head::{SECTOR, SIZE_MAX};
+pub use holders::{holders, holders_at};
 pub use tintype_store::compare::Equal;
 pub use tintype_store::limits::{Space, SpaceProbe};
 pub use view::{Blocks, DiskView};

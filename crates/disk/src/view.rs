@@ -47,6 +47,11 @@ impl DiskView {
         Ok(Self { view, head })
     }
 
+    /// The same moment as a disk of another size.
+    pub(crate) const fn with_size(view: View, size: u64) -> Self {
+        Self { view, head: Head { size, blocks: 0 } }
+    }
+
     pub(crate) fn moment(&self) -> View {
         self.view.clone()
     }

@@ -63,7 +63,7 @@ impl From<Refusal> for FsError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Quota => Self::Refused(libc::EDQUOT),
-            Refusal::Room => Self::Refused(libc::ENOSPC),
+            Refusal::Capacity | Refusal::Room => Self::Refused(libc::ENOSPC),
         }
     }
 }

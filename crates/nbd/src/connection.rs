@@ -95,7 +95,9 @@ impl Connection {
     /// Serves until the client leaves or another thread takes over.
     pub fn serve(self: &Arc<Self>, export: &str) {
         self.seat.serves(export, self, &self.watched);
-        self.drive();
+        if self.device.is_current() {
+            self.drive();
+        }
     }
 
     fn drive(self: &Arc<Self>) {

@@ -14,7 +14,7 @@ pub enum NbdError {
         source: io::Error,
     },
     /// A certificate or key cannot be used.
-    #[error("the TLS {what} cannot be used: {detail}. Give a PEM file that holds it")]
+    #[error("the TLS {what} cannot be used: {detail}. Give a PEM file with a valid one")]
     Tls {
         /// `certificate`, `key` or `client authority`.
         what: &'static str,

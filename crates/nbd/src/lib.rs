@@ -18,6 +18,8 @@ mod crew;
 mod error;
 mod execute;
 mod handshake;
+#[cfg(feature = "fuzzing")]
+pub mod hostile;
 mod inbox;
 mod listen;
 mod memory;

@@ -108,5 +108,5 @@ fn serve(
     let counted = shared.counters.connected(&export.name);
     let device = export.device;
     Connection::new(Parts { stream, device, terms, inbox, counted, seat, shared })
-        .serve(&export.name);
+        .serve(&export.id);
 }

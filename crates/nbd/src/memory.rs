@@ -232,6 +232,7 @@ impl Exports for FixedExports {
             _ => self.devices.get_key_value(name),
         };
         let (name, device) = found.ok_or(Refusal::Unknown)?;
-        Ok(Export { name: name.clone(), description: String::new(), device: Arc::clone(device) })
+        let (id, description) = (name.clone(), String::new());
+        Ok(Export { name: name.clone(), id, description, device: Arc::clone(device) })
     }
 }

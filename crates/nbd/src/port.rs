@@ -29,6 +29,9 @@ pub struct Listed {
 pub struct Export {
     /// Its canonical name, whatever the client called it.
     pub name: String,
+    /// What [`crate::Server::close`] and [`crate::Server::clients`] know it by: a name may change while clients are
+    /// connected, this does not.
+    pub id: String,
     /// For people; may be empty.
     pub description: String,
     /// What it consists of.
@@ -111,6 +114,12 @@ impl Extent {
 pub trait Device: Send + Sync {
     /// Size and block sizes. The same for as long as the device is open.
     fn geometry(&self) -> Geometry;
+
+    /// Whether size and block sizes are still those that it was opened with. Asked once more when [`crate::Server::close`]
+    /// has begun to see the connection: what changed before that nobody would close.
+    fn is_current(&self) -> bool {
+        true
+    }
 
     /// Fills all of `into`.
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), DeviceError>;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::connection::Connection;
 use crate::stream::Stream;
@@ -14,7 +14,7 @@ struct Entry {
     stream: Arc<Stream>,
     /// Known once the handshake is done.
     serving: Option<(Weak<Connection>, Arc<Watched>)>,
-    /// The canonical name of the export, from then on.
+    /// The id of the export, from then on.
     export: String,
     /// The request that was being done at the last look.
     seen: u64,
@@ -25,6 +25,16 @@ struct State {
     next: u64,
     stopping: bool,
     entries: HashMap<u64, Entry>,
+}
+
+impl State {
+    fn serving<'s>(
+        &'s self,
+        which: &'s dyn Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (u64, &'s Entry)> {
+        let entries = self.entries.iter().map(|(id, entry)| (*id, entry));
+        entries.filter(move |(_, entry)| entry.serving.is_some() && which(&entry.export))
+    }
 }
 
 /// The table of connections.
@@ -94,12 +104,35 @@ impl Registry {
         state.entries.len()
     }
 
-    /// Lets the connections of an export end as soon as they have answered what has arrived. Returns how many there are.
-    pub fn close(&self, export: &str) -> usize {
-        let state = self.state.lock();
-        let entries = state.entries.values();
-        let found = entries.filter(|entry| entry.serving.is_some() && entry.export == export);
-        found.map(|entry| entry.stream.stop_reading()).count()
+    /// Connections of an export that have done their handshake.
+    pub fn clients(&self, export: &str) -> usize {
+        self.state.lock().serving(&|id| id == export).count()
+    }
+
+    /// Lets the connections of these exports end as soon as they have answered what has arrived, and waits for that until
+    /// `deadline`. What is left then is cut off. Returns how many connections there were.
+    pub fn close(
+        &self,
+        which: &dyn Fn(&str) -> bool,
+        deadline: Instant,
+        after_cut: Instant,
+    ) -> usize {
+        let mut state = self.state.lock();
+        let found = state.serving(which).inspect(|(_, entry)| entry.stream.stop_reading());
+        let closing: Vec<u64> = found.map(|(id, _)| id).collect();
+        self.wait_for(&mut state, &closing, deadline);
+        let left = closing.iter().filter_map(|id| state.entries.get(id));
+        left.for_each(|entry| entry.stream.cut());
+        self.wait_for(&mut state, &closing, after_cut);
+        closing.len()
+    }
+
+    fn wait_for(&self, state: &mut MutexGuard<'_, State>, closing: &[u64], until: Instant) {
+        while closing.iter().any(|id| state.entries.contains_key(id)) {
+            if self.left.wait_until(state, until).timed_out() {
+                return;
+            }
+        }
     }
 
     /// Waits until a connection ends, or a little.

@@ -128,10 +128,18 @@ impl Server {
         self.shared.counters.status()
     }
 
-    /// Lets the clients of one export go, for example before its disk is deleted: requests that have arrived are answered.
-    /// Returns how many connections that are; [`Server::status`] tells when they are gone. New ones are up to `open`.
-    pub fn close(&self, export: &str) -> usize {
-        self.shared.registry.close(export)
+    /// Connections that use the export of this id now; those that are still in their handshake are not known.
+    #[must_use]
+    pub fn clients(&self, export: &str) -> usize {
+        self.shared.registry.clients(export)
+    }
+
+    /// Lets the clients of exports go whose ids are among `which`, for example because its size has changed: requests that have arrived
+    /// are answered, and what takes longer than `grace` is cut off. Returns how many connections that were. New ones are
+    /// up to `open`.
+    pub fn close(&self, which: &dyn Fn(&str) -> bool, grace: Duration) -> usize {
+        let deadline = Instant::now() + grace;
+        self.shared.registry.close(which, deadline, deadline + AFTER_CUT)
     }
 
     /// Stops listening, answers the requests that have arrived, and closes all connections. Those that take longer than

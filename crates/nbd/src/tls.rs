@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{CertificateError, Error, RootCertStore, ServerConfig};
 
 use crate::error::NbdError;
 
@@ -42,7 +46,8 @@ pub struct Identity {
 
 impl Identity {
     /// Reads PEM texts: the chain of certificates (ours first), its private key, and, when clients must show a
-    /// certificate, the authorities that may have signed it.
+    /// certificate, the authorities that may have signed it. All certificates have to be valid now; whether they still
+    /// are later is judged by whoever looks at them.
     ///
     /// # Errors
     /// [`NbdError::Tls`] says which of them cannot be used.
@@ -54,6 +59,7 @@ impl Identity {
         let chain = certificates_of("certificate", certificates)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| wrong("key", &error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        refuse_outdated("certificate", &chain, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| wrong("certificate", &error))?;
@@ -61,7 +67,9 @@ impl Identity {
             None => builder.with_no_client_auth(),
             Some(pem) => {
                 let mut roots = RootCertStore::empty();
-                for authority in certificates_of("client authority", pem)? {
+                let authorities = certificates_of("client authority", pem)?;
+                refuse_outdated("client authority", &authorities, &provider)?;
+                for authority in authorities {
                     roots.add(authority).map_err(|error| wrong("client authority", &error))?;
                 }
                 let verifier =
@@ -87,6 +95,49 @@ fn certificates_of(
         return Err(NbdError::Tls { what, detail: "it holds no certificate".into() });
     }
     Ok(found)
+}
+
+/// Refuses certificates that are not valid now, which clients would only call untrusted.
+fn refuse_outdated(
+    what: &'static str,
+    certificates: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<(), NbdError> {
+    for certificate in certificates {
+        // The times of a certificate are the first thing that a verification looks at. What it finds behind them is
+        // between a client and its authorities, so any anchor will do.
+        let mut anchors = RootCertStore::empty();
+        anchors.add(certificate.clone()).map_err(|error| wrong(what, &error))?;
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(anchors), Arc::clone(provider))
+                .build()
+                .map_err(|error| wrong(what, &error))?;
+        let name = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
+        let found = verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now());
+        if let Err(Error::InvalidCertificate(error)) = found
+            && let Some(detail) = outdated(&error)
+        {
+            return Err(NbdError::Tls { what, detail });
+        }
+    }
+    Ok(())
+}
+
+fn outdated(error: &CertificateError) -> Option<String> {
+    let days =
+        |from: &UnixTime, to: &UnixTime| to.as_secs().saturating_sub(from.as_secs()) / 86_400;
+    match error {
+        CertificateError::Expired => Some("it has expired".into()),
+        CertificateError::ExpiredContext { time, not_after } => {
+            Some(format!("it has expired, {} days ago", days(not_after, time)))
+        }
+        CertificateError::NotValidYet => Some("it is not valid yet".into()),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let days = days(time, not_before);
+            Some(format!("it is not valid before {days} days from now; check the clock"))
+        }
+        _ => None,
+    }
 }
 
 fn wrong(what: &'static str, error: &dyn std::fmt::Display) -> NbdError {

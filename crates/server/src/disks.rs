@@ -1,14 +1,15 @@
 //! Disks as exports of the block protocol: the adapter from `nbd`'s port to the app.
 //!
 //! Exports are named as moments are: `disk` is the live end, `disk@snapshot` a snapshot, which is read-only unless it was made
-//! writable. Nothing else can be reached. Sizes are those at the time a client connects.
+//! writable. Nothing else can be reached. Sizes are those at the time a client connects; the app ends connections that show
+//! another one. A new name changes nothing for who is connected.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tintype_app::{App, AppError, ErrorKind};
-use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView};
+use tintype_app::{App, DiskExport, ErrorKind, ExportBlocks};
+use tintype_disk::{Allocation, ByteRange, Disk, DiskError};
 use tintype_model::{MomentName, SnapshotFilter, SnapshotName};
 use tintype_nbd::{
     Context, Device, DeviceError, Export, Exports, Extent, Geometry, Listed, Refusal, Zeroing,
@@ -16,6 +17,8 @@ use tintype_nbd::{
 
 /// Requests of whole blocks are the fast ones.
 const PREFERRED: u32 = 4096;
+/// The unit in which data is checked.
+const BLOCK: u64 = 4096;
 
 /// All disks of a store and their snapshots.
 pub struct DiskExports {
@@ -46,26 +49,20 @@ impl Exports for DiskExports {
 
     fn open(&self, name: &str) -> Result<Export, Refusal> {
         let moment: MomentName = name.parse().map_err(|_| Refusal::Unknown)?;
-        let refuse = |error: AppError| match error.kind {
+        let export = self.app.disk_export(&moment).map_err(|error| match error.kind {
             ErrorKind::NotFound | ErrorKind::Invalid => Refusal::Unknown,
             _ => Refusal::Denied { reason: error.to_string() },
+        })?;
+        let geometry = Geometry {
+            size: export.blocks().size(),
+            read_only: matches!(export.blocks, ExportBlocks::Fixed(_)),
+            minimum_block: 1,
+            preferred_block: PREFERRED,
         };
-        let fixed = match &moment {
-            MomentName::Live(_) => false,
-            MomentName::Snapshot(name) => !self.app.snapshot_show(name).map_err(refuse)?.writable,
-        };
-        let target = if fixed {
-            Target::View(self.app.disk_view(&moment).map_err(refuse)?)
-        } else {
-            Target::Live(self.app.disk_open(&moment).map_err(refuse)?)
-        };
-        let size = target.blocks().size();
-        let geometry =
-            Geometry { size, read_only: fixed, minimum_block: 1, preferred_block: PREFERRED };
-        let name = moment.to_string();
-        let written = Mutex::default();
-        let device = Served { app: Arc::clone(&self.app), moment, target, geometry, written };
-        Ok(Export { name, description: String::new(), device: Arc::new(device) })
+        let (id, name, description) = (export.id.to_string(), moment.to_string(), String::new());
+        let (app, written) = (Arc::clone(&self.app), Mutex::default());
+        let device = Served { app, name: name.clone(), export, geometry, written };
+        Ok(Export { name, id, description, device: Arc::new(device) })
     }
 }
 
@@ -74,37 +71,6 @@ fn describe(writable: bool, description: &str) -> String {
     let text =
         if description.is_empty() { kind.to_owned() } else { format!("{kind}: {description}") };
     text.chars().take(1000).collect()
-}
-
-/// What a client has open.
-enum Target {
-    Live(Arc<Disk>),
-    View(DiskView),
-}
-
-impl Target {
-    fn blocks(&self) -> &dyn Blocks {
-        match self {
-            Self::Live(disk) => &**disk,
-            Self::View(view) => view,
-        }
-    }
-
-    fn live(&self) -> Result<&Disk, DeviceError> {
-        match self {
-            Self::Live(disk) => Ok(disk),
-            Self::View(_) => Err(DeviceError::NotPermitted {
-                detail: "a snapshot is read-only; clone it to write".to_owned(),
-            }),
-        }
-    }
-
-    fn generation(&self) -> u64 {
-        match self {
-            Self::Live(disk) => disk.generation(),
-            Self::View(_) => 0,
-        }
-    }
 }
 
 /// What was written since a snapshot, and up to which change of the disk that holds.
@@ -116,10 +82,69 @@ struct Written {
 
 struct Served {
     app: Arc<App>,
-    moment: MomentName,
-    target: Target,
+    /// What it was called when it was opened.
+    name: String,
+    export: DiskExport,
     geometry: Geometry,
     written: Mutex<Option<Written>>,
+}
+
+impl Served {
+    fn live(&self) -> Result<&Disk, DeviceError> {
+        match &self.export.blocks {
+            ExportBlocks::Live(disk) => Ok(disk),
+            ExportBlocks::Fixed(_) => Err(DeviceError::NotPermitted {
+                detail: "a snapshot is read-only; clone it to write".to_owned(),
+            }),
+        }
+    }
+
+    /// Refuses what was read from a snapshot that is gone: its blocks may be something else by now.
+    fn still_there(&self) -> Result<(), DeviceError> {
+        match &self.export.blocks {
+            ExportBlocks::Fixed(_) if !self.app.export_exists(&self.export) => {
+                Err(DeviceError::Gone { detail: "the snapshot was deleted".to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where in a range that cannot be read the first block is that cannot.
+    fn first_bad(&self, offset: u64, range: &mut [u8]) -> Option<u64> {
+        let mut at = offset;
+        let end = offset.saturating_add(range.len() as u64);
+        while at < end {
+            let next = (at / BLOCK + 1).saturating_mul(BLOCK).min(end);
+            let block = range.get_mut(..(next - at) as usize)?;
+            if self.export.blocks().read_at(at, block).is_err() {
+                return Some(at);
+            }
+            at = next;
+        }
+        None
+    }
+
+    /// What a request that failed is told. The log names the disk, and the place if it is known.
+    fn failed(&self, error: &DiskError, at: Option<u64>) -> DeviceError {
+        let detail = error.to_string();
+        match error {
+            error if error.is_full() => DeviceError::NoSpace { detail },
+            DiskError::OutOfBounds { .. } => DeviceError::Invalid { detail },
+            DiskError::Gone | DiskError::NoDisk => DeviceError::Gone { detail },
+            error => {
+                let place = at.map_or_else(String::new, |at| format!(", byte {at}"));
+                tracing::error!(%error, "disk {}{place}: a request failed", self.name);
+                DeviceError::Io { detail, at }
+            }
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        match &self.export.blocks {
+            ExportBlocks::Live(disk) => disk.generation(),
+            ExportBlocks::Fixed(_) => 0,
+        }
+    }
 }
 
 impl Device for Served {
@@ -127,40 +152,43 @@ impl Device for Served {
         self.geometry
     }
 
+    fn is_current(&self) -> bool {
+        self.app.export_exists(&self.export) && self.export.blocks().size() == self.geometry.size
+    }
+
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), DeviceError> {
-        self.target.blocks().read_at(offset, into).map_err(|e| device_error(&e))
+        let read = self.export.blocks().read_at(offset, into);
+        self.still_there()?;
+        read.map_err(|e| self.failed(&e, self.first_bad(offset, into)))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        self.target.live()?.write_at(offset, data).map_err(|e| device_error(&e))
+        self.live()?.write_at(offset, data).map_err(|e| self.failed(&e, None))
     }
 
     fn flush(&self) -> Result<(), DeviceError> {
-        match &self.target {
-            Target::Live(disk) => disk.flush().map_err(|e| device_error(&e)),
-            Target::View(_) => Ok(()),
+        match &self.export.blocks {
+            ExportBlocks::Live(disk) => disk.flush().map_err(|e| self.failed(&e, None)),
+            ExportBlocks::Fixed(_) => Ok(()),
         }
     }
 
     fn write_zeroes(&self, offset: u64, length: u64, how: Zeroing) -> Result<(), DeviceError> {
-        let disk = self.target.live()?;
-        disk.write_zeroes(offset, length, how.no_hole).map_err(|e| device_error(&e))
+        let disk = self.live()?;
+        disk.write_zeroes(offset, length, how.no_hole).map_err(|e| self.failed(&e, None))
     }
 
     fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
-        self.target.live()?.discard(offset, length).map_err(|e| device_error(&e))
+        self.live()?.discard(offset, length).map_err(|e| self.failed(&e, None))
     }
 
     fn snapshots(&self, max: usize) -> Vec<String> {
-        let all = self.app.snapshot_list(Some(self.moment.volume()), &SnapshotFilter::default());
-        let all = all.unwrap_or_default();
-        all.into_iter().rev().take(max).map(|snapshot| snapshot.name.to_string()).collect()
+        let names = self.app.export_snapshots(&self.export, max);
+        names.into_iter().map(|name| name.to_string()).collect()
     }
 
     fn has_snapshot(&self, name: &str) -> bool {
-        let Ok(snapshot) = SnapshotName::new(name) else { return false };
-        let volume = self.moment.volume().clone();
-        self.app.snapshot_show(&tintype_model::SnapshotRef { volume, snapshot }).is_ok()
+        SnapshotName::new(name).is_ok_and(|name| self.app.export_has_snapshot(&self.export, &name))
     }
 
     fn block_status(
@@ -175,7 +203,8 @@ impl Device for Served {
             }
             Context::Allocation | Context::Depth => {
                 let length = range.end.saturating_sub(range.start);
-                let runs = self.target.blocks().extents(range.start, length, max);
+                let runs = self.export.blocks().extents(range.start, length, max);
+                self.still_there()?;
                 let extent = |run: tintype_disk::Run| Extent {
                     length: run.length,
                     state: match run.allocation {
@@ -184,7 +213,7 @@ impl Device for Served {
                         Allocation::Data => 0,
                     },
                 };
-                Ok(runs.map_err(|e| device_error(&e))?.into_iter().map(extent).collect())
+                Ok(runs.map_err(|e| self.failed(&e, None))?.into_iter().map(extent).collect())
             }
         }
     }
@@ -193,14 +222,14 @@ impl Device for Served {
 impl Served {
     /// The list is kept as long as nobody writes: clients ask for it piece by piece.
     fn written_since(&self, snapshot: &str) -> Result<Arc<Vec<ByteRange>>, DeviceError> {
-        let generation = self.target.generation();
+        let generation = self.generation();
         let known = |w: &&Written| w.since == snapshot && w.generation == generation;
         if let Some(written) = self.written.lock().as_ref().filter(known) {
             return Ok(Arc::clone(&written.ranges));
         }
         let name = SnapshotName::new(snapshot)
             .map_err(|error| DeviceError::Invalid { detail: error.to_string() })?;
-        let ranges = self.app.disk_written_since(&self.moment, &name);
+        let ranges = self.app.export_written_since(&self.export, &name);
         let ranges = Arc::new(ranges.map_err(|error| DeviceError::Io {
             detail: format!("{error}. {}", error.remedy),
             at: None,
@@ -233,19 +262,6 @@ fn runs(changes: &[ByteRange], range: &Range<u64>, max: usize) -> Vec<Extent> {
     }
     list.truncate(max.max(1));
     list
-}
-
-fn device_error(error: &DiskError) -> DeviceError {
-    let detail = error.to_string();
-    match error {
-        error if error.is_full() => DeviceError::NoSpace { detail },
-        DiskError::OutOfBounds { .. } => DeviceError::Invalid { detail },
-        DiskError::Gone | DiskError::NoDisk => DeviceError::Gone { detail },
-        error => {
-            tracing::error!(%error, "a disk failed a request");
-            DeviceError::Io { detail, at: None }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! line does that. All work of the app blocks and therefore runs on the blocking pool.
 
 mod api;
+mod disk_server;
 mod disks;
 mod guard;
 mod listen;
@@ -12,6 +13,7 @@ mod mounter;
 mod problem;
 mod run;
 
+pub use disk_server::{TlsFiles, parse_listen_disks};
 pub use listen::parse_listen;
 pub use mounter::{FuseMounter, TransportChoice};
 pub use run::{Ready, ServeOptions, serve};

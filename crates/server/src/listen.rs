@@ -13,18 +13,23 @@ const SOCKET_PATH_MAX: usize = 107;
 
 /// Reads `ADDR:PORT` and refuses what other machines could reach.
 pub fn parse_listen(text: &str) -> AppResult<SocketAddr> {
-    let object = format!("address {text}");
-    let address: SocketAddr = text.parse().map_err(|_| {
-        AppError::invalid(&object, "is not ADDR:PORT", "Write for example 127.0.0.1:8400.")
-    })?;
+    let address = parse_address(text, "127.0.0.1:8400")?;
     if address.ip().is_loopback() {
         return Ok(address);
     }
     Err(AppError::invalid(
-        object,
+        format!("address {text}"),
         "can be reached from other machines, and this server knows no users yet",
         "Listen on 127.0.0.1 or [::1], and use an SSH tunnel from other machines.",
     ))
+}
+
+/// Reads `ADDR:PORT`.
+pub(crate) fn parse_address(text: &str, example: &str) -> AppResult<SocketAddr> {
+    text.parse().map_err(|_| {
+        let remedy = format!("Write for example {example}.");
+        AppError::invalid(format!("address {text}"), "is not ADDR:PORT", remedy)
+    })
 }
 
 /// Listens on `path`, replacing the socket of a server that is gone.

@@ -9,14 +9,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn;
 use tintype_app::{App, AppError, AppOptions, AppResult, ErrorKind, Mounter};
-use tintype_nbd::{Limits, Listener, TlsMode};
+use tintype_nbd::Identity;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::api::{Shared, router};
-use crate::disks::DiskExports;
+use crate::disk_server::{Disks, TlsFiles};
 use crate::guard::local_only;
 use crate::listen::{bind_unix, refuse_taken};
 
@@ -29,8 +29,10 @@ pub struct ServeOptions {
     pub socket: PathBuf,
     /// The TCP address, already checked by [`crate::parse_listen`].
     pub listen: Option<SocketAddr>,
-    /// The TCP address of disks, already checked too; their Unix socket lies beside the other one.
+    /// The TCP address of disks, already checked by [`crate::parse_listen_disks`]; their Unix socket lies beside the other one.
     pub listen_disks: Option<SocketAddr>,
+    /// Certificates for it; without them it is plain.
+    pub disk_tls: Option<TlsFiles>,
 }
 
 impl ServeOptions {
@@ -88,9 +90,10 @@ async fn run(
     if !options.app.store.exists() {
         refuse_taken(&options.socket)?;
     }
+    let disk_tls = options.disk_tls.as_ref().map(TlsFiles::load).transpose()?;
     let app_options = options.app.clone();
     let app = blocking(move || App::open(app_options, mounter)).await?;
-    let served = listen_and_wait(&app, &options, &mut ends, ready).await;
+    let served = listen_and_wait(&app, &options, disk_tls, &mut ends, ready).await;
     let closed = {
         let app = Arc::clone(&app);
         blocking(move || app.close()).await
@@ -105,6 +108,7 @@ async fn run(
 async fn listen_and_wait(
     app: &Arc<App>,
     options: &ServeOptions,
+    disk_tls: Option<Identity>,
     ends: &mut Ends,
     ready: impl FnOnce(&Ready),
 ) -> AppResult<()> {
@@ -112,10 +116,12 @@ async fn listen_and_wait(
     let unix = UnixListener::from_std(unix).map_err(|e| unavailable(&e))?;
     let tcp = match options.listen {
         None => None,
-        Some(address) => Some(TcpListener::bind(address).await.map_err(|e| taken(address, &e))?),
+        Some(address) => {
+            Some(TcpListener::bind(address).await.map_err(|e| taken(address, &e, "--listen"))?)
+        }
     };
     let listen = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
-    let disks = serve_disks(app, options)?;
+    let disks = Disks::start(app, options.disk_socket(), options.listen_disks, disk_tls)?;
     announce(app, options, listen, &disks)?;
     let problems = {
         let app = Arc::clone(app);
@@ -139,36 +145,9 @@ async fn listen_and_wait(
     ready(&Ready { store, socket: options.socket.clone(), listen, problems });
     ends.wait().await;
     let _ = stop.send(true);
-    let stopped = tokio::task::spawn_blocking(move || disks.server.stop(GRACE));
+    let stopped = tokio::task::spawn_blocking(move || disks.stop());
     drop(tokio::time::timeout(GRACE, async { while servers.join_next().await.is_some() {} }).await);
-    if stopped.await.unwrap_or_default() > 0 {
-        tracing::warn!("clients of disks were cut off: their requests did not end in time");
-    }
-    drop(std::fs::remove_file(options.disk_socket()));
-    Ok(())
-}
-
-/// The block protocol's server, and where it listens.
-struct DiskServer {
-    server: tintype_nbd::Server,
-    addresses: Vec<String>,
-}
-
-fn serve_disks(app: &Arc<App>, options: &ServeOptions) -> AppResult<DiskServer> {
-    let server = tintype_nbd::Server::start(Limits::default()).map_err(|e| unavailable(&e))?;
-    let exports: Arc<dyn tintype_nbd::Exports> = Arc::new(DiskExports::new(Arc::clone(app)));
-    let socket = options.disk_socket();
-    let unix = Listener::Unix(bind_unix(&socket)?);
-    server.listen(unix, Arc::clone(&exports), TlsMode::Off).map_err(|e| unavailable(&e))?;
-    let mut addresses = vec![format!("nbd+unix:///?socket={}", socket.display())];
-    app.serve_disks_at("nbd+unix:///".to_owned(), format!("?socket={}", socket.display()));
-    if let Some(address) = options.listen_disks {
-        let tcp = std::net::TcpListener::bind(address).map_err(|e| taken(address, &e))?;
-        let bound = tcp.local_addr().unwrap_or(address);
-        server.listen(Listener::Tcp(tcp), exports, TlsMode::Off).map_err(|e| unavailable(&e))?;
-        addresses.push(format!("nbd://{bound}"));
-    }
-    Ok(DiskServer { server, addresses })
+    stopped.await.map_err(|e| unavailable(&e))
 }
 
 fn spawn<S>(servers: &mut JoinSet<()>, server: S)
@@ -188,11 +167,11 @@ fn announce(
     app: &App,
     options: &ServeOptions,
     listen: Option<SocketAddr>,
-    disks: &DiskServer,
+    disks: &Disks,
 ) -> AppResult<()> {
     let mut addresses = vec![options.socket.display().to_string()];
     addresses.extend(listen.map(|address| format!("http://{address}")));
-    addresses.extend(disks.addresses.iter().cloned());
+    addresses.extend(disks.addresses());
     app.announce(addresses)
 }
 
@@ -229,7 +208,7 @@ where
     tokio::task::spawn_blocking(work).await.map_err(|e| unavailable(&e))?
 }
 
-fn unavailable(error: &dyn std::fmt::Display) -> AppError {
+pub(crate) fn unavailable(error: &dyn std::fmt::Display) -> AppError {
     AppError::new(
         ErrorKind::Unavailable,
         "server",
@@ -238,11 +217,11 @@ fn unavailable(error: &dyn std::fmt::Display) -> AppError {
     )
 }
 
-fn taken(address: SocketAddr, error: &std::io::Error) -> AppError {
+pub(crate) fn taken(address: SocketAddr, error: &std::io::Error, option: &str) -> AppError {
     AppError::new(
         ErrorKind::Busy,
         format!("address {address}"),
         format!("cannot be listened on: {error}"),
-        "Choose another port with --listen; port 0 takes any free one.",
+        format!("Choose another port with {option}; port 0 takes any free one."),
     )
 }

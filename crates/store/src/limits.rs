@@ -52,8 +52,11 @@ pub enum Refusal {
     /// The volume's quota of live data would be passed.
     #[error("the quota of the volume is used up")]
     Quota,
-    /// The volume's capacity would be passed, or the disk below the store would lose its reserve.
-    #[error("no room left: the capacity of the volume or the disk below the store is used up")]
+    /// The volume's capacity of live data and snapshots would be passed.
+    #[error("the capacity of the volume is used up")]
+    Capacity,
+    /// The disk below the store would lose its reserve.
+    #[error("the disk below the store is full but for its reserve")]
     Room,
 }
 
@@ -160,7 +163,7 @@ impl Limits {
         let grows = need.grow > 0 || need.records > 0;
         let more = grows || replace > 0;
         if more && known.capacity.is_some_and(|capacity| with_held > capacity) {
-            return Err(Refusal::Room);
+            return Err(Refusal::Capacity);
         }
         let wanted = bytes(need.grow).saturating_add(need.records);
         let short = |(total, free): Space| wanted.saturating_add(reserve(total)) > free;
@@ -210,10 +213,10 @@ mod tests {
         assert!(limits.check(blocks(7), grow(1)).is_ok());
         assert_eq!(limits.check(blocks(8), grow(1)), Err(Refusal::Quota));
         limits.known.lock().held = 4 * BLOCK;
-        assert_eq!(limits.check(blocks(6), grow(1)), Err(Refusal::Room));
+        assert_eq!(limits.check(blocks(6), grow(1)), Err(Refusal::Capacity));
         assert!(limits.check(blocks(9), grow(0)).is_ok());
         let replace = Need { replace: 1, ..Need::default() };
-        assert_eq!(limits.check(blocks(6), replace), Err(Refusal::Room));
+        assert_eq!(limits.check(blocks(6), replace), Err(Refusal::Capacity));
         assert_eq!(limits.room(blocks(5)).1, 1);
     }
 
@@ -225,7 +228,7 @@ mod tests {
         let live = Live { blocks: 8, records: 2 * BLOCK - 100 };
         assert!(limits.check(live, need).is_ok());
         let live = Live { records: live.records + 1, ..live };
-        assert_eq!(limits.check(live, need), Err(Refusal::Room));
+        assert_eq!(limits.check(live, need), Err(Refusal::Capacity));
         assert_eq!(limits.room(Live { blocks: 5, records: BLOCK + 1 }).1, 3);
         limits.set(None, None);
         assert!(limits.check(live, need).is_ok());

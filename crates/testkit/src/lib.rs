@@ -5,9 +5,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+pub mod certs;
 #[cfg(feature = "repo")]
 pub mod faulty;
 pub mod hostile;
+pub mod initramfs;
 pub mod meter;
 pub mod ops;
 pub mod rng;
@@ -17,6 +19,7 @@ pub mod tree;
 pub mod users;
 pub mod world;
 
+pub use certs::Certs;
 pub use meter::Meter;
 pub use rng::Rng;
 pub use tree::Tree;

@@ -119,6 +119,14 @@ impl World {
         serde_json::from_str(&self.ok(&format!("{line} --json"))).unwrap()
     }
 
+    /// Runs a command that must end with this exit status; its JSON.
+    pub fn json_of(&self, line: &str, status: i32) -> Value {
+        let output = self.run(&format!("{line} --json"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{line}: {errors}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     /// Runs a command that must fail with this exit status; what it says.
     pub fn fails(&self, line: &str, status: i32) -> String {
         let output = self.run(line);

@@ -14,6 +14,9 @@ pub struct DiskCreate {
     pub name: VolumeName,
     /// Bytes; a multiple of 512.
     pub size: u64,
+    /// Limit of live data in bytes, whoever shares it: a disk may be larger than what it may hold.
+    #[serde(default)]
+    pub quota: Option<u64>,
     /// Limit of live data and snapshots together in bytes.
     #[serde(default)]
     pub capacity: Option<u64>,
@@ -32,6 +35,9 @@ pub struct DiskUpdate {
     /// A new size in bytes. What lies behind a smaller one is gone, but for snapshots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// Limit of live data.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Option<u64>>,
     /// Limit of live data and snapshots together.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Option<u64>>,
@@ -51,6 +57,8 @@ pub struct DiskInfo {
     pub created: Timestamp,
     /// Bytes that the device shows. None when a damaged or stopped store cannot tell.
     pub size: Option<u64>,
+    /// Limit of live data in bytes.
+    pub quota: Option<u64>,
     /// Limit of live data and snapshots together in bytes.
     pub capacity: Option<u64>,
     /// How new data is compressed.
@@ -63,9 +71,12 @@ pub struct DiskInfo {
     pub live_bytes: u64,
     /// Bytes that only snapshots hold.
     pub snapshot_bytes: u64,
-    /// Where NBD clients find it, when the server serves disks.
+    /// Where NBD clients on this machine find it, when the server serves disks.
     #[serde(default)]
     pub nbd_uri: Option<String>,
+    /// Where NBD clients find it through TCP, when the server listens there.
+    #[serde(default)]
+    pub nbd_network_uri: Option<String>,
 }
 
 /// A moment to read.

@@ -7,7 +7,10 @@ use clap::ValueEnum;
 use serde::Serialize;
 use tintype_app::AppOptions;
 use tintype_model::SnapshotLimits;
-use tintype_server::{FuseMounter, Ready, ServeOptions, TransportChoice, parse_listen, serve};
+use tintype_server::{
+    FuseMounter, Ready, ServeOptions, TlsFiles, TransportChoice, parse_listen, parse_listen_disks,
+    serve,
+};
 
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
@@ -22,9 +25,19 @@ pub struct Args {
     /// Also listen on this loopback address; port 0 takes any free one
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
-    /// Also serve disks to NBD clients on this loopback address
+    /// Also serve disks to NBD clients on this address; other than loopback only with all of --nbd-cert, --nbd-key and
+    /// --nbd-client-ca
     #[arg(long, value_name = "ADDR:PORT")]
     listen_disks: Option<String>,
+    /// Serve disks there with TLS only: PEM file with the server's certificate, and those between it and an authority
+    #[arg(long, value_name = "FILE", requires = "nbd_key", requires = "listen_disks")]
+    nbd_cert: Option<PathBuf>,
+    /// PEM file with the private key of that certificate
+    #[arg(long, value_name = "FILE", requires = "nbd_cert")]
+    nbd_key: Option<PathBuf>,
+    /// Let in only NBD clients with a certificate that an authority in this PEM file has signed
+    #[arg(long, value_name = "FILE", requires = "nbd_cert")]
+    nbd_client_ca: Option<PathBuf>,
     /// How the kernel reaches the server
     #[arg(long, value_name = "WHICH", default_value = "auto", env = "TINTYPE_TRANSPORT")]
     transport: Transport,
@@ -64,6 +77,13 @@ fn parse_limits(text: &str) -> Result<SnapshotLimits, String> {
         .ok_or_else(|| "write two numbers, for example 24576,28672, or off".to_owned())
 }
 
+impl Args {
+    fn tls_files(&self) -> Option<TlsFiles> {
+        let (cert, key) = (self.nbd_cert.clone()?, self.nbd_key.clone()?);
+        Some(TlsFiles { cert, key, client_ca: self.nbd_client_ca.clone() })
+    }
+}
+
 /// What `up --json` prints when it is ready.
 #[derive(Debug, Serialize)]
 struct ReadyLine {
@@ -80,6 +100,7 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
     start_log();
     let socket = global.socket();
     paths::check_socket_owner(&socket)?;
+    let disk_tls = args.tls_files();
     let store = args.store.map_or_else(paths::default_store, Ok)?;
     let options = ServeOptions {
         app: AppOptions {
@@ -90,7 +111,12 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
         },
         socket: paths::to_server(&socket)?,
         listen: args.listen.as_deref().map(parse_listen).transpose()?,
-        listen_disks: args.listen_disks.as_deref().map(parse_listen).transpose()?,
+        listen_disks: args
+            .listen_disks
+            .as_deref()
+            .map(|text| parse_listen_disks(text, disk_tls.as_ref()))
+            .transpose()?,
+        disk_tls,
     };
     let mounter = Arc::new(FuseMounter::new(args.transport.into()));
     let json = global.json;

@@ -158,6 +158,7 @@ impl Exports for Odd {
             "ending" => Err(Refusal::Ending),
             "a" | "" => Ok(Export {
                 name: "a".into(),
+                id: "a".into(),
                 description: "the first".into(),
                 device: Arc::new(MemoryDisk::new(SIZE)),
             }),

@@ -146,10 +146,38 @@ fn the_clients_of_one_export_can_be_let_go() {
     second.agree(opt::GO, &info("other", &[]));
     assert_eq!(first.read(0, 4).error, 0);
     assert_eq!(second.read(0, 4).error, 0);
-    assert_eq!(server.close("disk"), 1);
+    assert_eq!((server.clients("disk"), server.clients("other")), (1, 1));
+    assert_eq!(server.close(&|id| id == "disk", Duration::from_secs(100)), 1);
+    assert_eq!((server.clients("disk"), server.clients("other")), (0, 1));
     assert!(first.is_closed());
     assert_eq!(second.read(0, 4).error, 0);
-    assert_eq!(server.close("none"), 0);
+    assert_eq!(server.close(&|id| id == "none", Duration::from_secs(100)), 0);
+}
+
+#[test]
+fn who_is_let_go_gets_the_answers_of_what_had_arrived() {
+    let disk = Troubled::new(MemoryDisk::new(SIZE));
+    let (server, exports) = one(disk.clone());
+    let mut client = Client::ready(&server, &exports, Style::Simple, &[]);
+    disk.set(|state| state.held.insert(0));
+    client.request(0, cmd::READ, 1, 0, 512, &[]);
+    disk.wait(|state| state.waiting == 1);
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(|| server.close(&|id| id == "disk", Duration::from_secs(100)));
+        assert_eq!(server.clients("disk"), 1);
+        disk.set(|state| state.held.clear());
+        assert_eq!(client.reply(512).error, 0);
+        assert_eq!(closing.join().unwrap(), 1);
+    });
+    assert!(client.is_closed());
+    // What never answers is cut off.
+    let mut client = Client::ready(&server, &exports, Style::Simple, &[]);
+    disk.set(|state| state.held.insert(0));
+    client.request(0, cmd::READ, 1, 0, 512, &[]);
+    disk.wait(|state| state.waiting == 1);
+    assert_eq!(server.close(&|id| id == "disk", Duration::from_millis(10)), 1);
+    assert!(client.is_closed());
+    disk.set(|state| state.held.clear());
 }
 
 #[test]

@@ -9,52 +9,23 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tintype_nbd::wire::reply::Style;
 use tintype_nbd::wire::{opt, rep};
 use tintype_nbd::{
     Device, Exports, FixedExports, Identity, Limits, Listener, MemoryDisk, Server, TlsMode,
 };
+use tintype_testkit::Certs;
 
 use crate::client::{Client, info};
 use crate::programs::run;
 
 const SIZE: u64 = 16 << 20;
 
-/// An authority, a server's certificate for localhost, and a client's, under the names that QEMU and libnbd look for.
-fn certificates() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let file = |name: &str| dir.path().join(name).display().to_string();
-    let (ca, ca_key) = (file("ca-cert.pem"), file("ca-key.pem"));
-    let new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"];
-    run(
-        "openssl",
-        &[&new[..], &["-subj", "/CN=authority", "-keyout", &ca_key, "-out", &ca]].concat(),
-    );
-    for (who, usage) in [("server", "serverAuth"), ("client", "clientAuth")] {
-        let (key, cert) = (file(&format!("{who}-key.pem")), file(&format!("{who}-cert.pem")));
-        let subject = format!("/CN={who}");
-        let usage = format!("extendedKeyUsage={usage}");
-        let signed =
-            ["-CA", &ca, "-CAkey", &ca_key, "-subj", &subject, "-keyout", &key, "-out", &cert];
-        let extensions = [
-            "-addext",
-            "subjectAltName=DNS:localhost,IP:127.0.0.1",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-addext",
-            &usage,
-        ];
-        run("openssl", &[&new[..], &signed, &extensions].concat());
-    }
-    dir
-}
-
-fn identity(dir: &Path, clients: bool) -> Identity {
-    let read = |name: &str| fs::read(dir.join(name)).unwrap();
-    let authority = read("ca-cert.pem");
+fn identity(certs: &Certs, clients: bool) -> Identity {
+    let authority = certs.pem("ca-cert.pem");
     let authority = clients.then_some(authority.as_slice());
-    Identity::from_pem(&read("server-cert.pem"), &read("server-key.pem"), authority).unwrap()
+    Identity::from_pem(&certs.pem("server-cert.pem"), &certs.pem("server-key.pem"), authority)
+        .unwrap()
 }
 
 fn exports() -> Arc<dyn Exports> {
@@ -77,10 +48,10 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 
 #[test]
 fn real_clients_over_tls() {
-    let dir = certificates();
+    let dir = Certs::new();
     let folder = dir.path().display();
     for clients in [false, true] {
-        let (_server, port) = listening(TlsMode::Required(identity(dir.path(), clients)));
+        let (_server, port) = listening(TlsMode::Required(identity(&dir, clients)));
         let uri = format!("nbds://localhost:{port}/disk?tls-certificates={folder}");
         assert!(run("nbdinfo", &[&uri]).contains("protocol: newstyle-fixed with TLS"));
         let copy = dir.path().join("copy");
@@ -114,16 +85,16 @@ fn real_clients_over_tls() {
 
 #[test]
 fn strangers_and_offers() {
-    let dir = certificates();
-    let stranger = certificates();
-    let (_server, port) = listening(TlsMode::Required(identity(dir.path(), true)));
+    let dir = Certs::new();
+    let stranger = Certs::new();
+    let (_server, port) = listening(TlsMode::Required(identity(&dir, true)));
     // The stranger trusts our server, but was not signed by our authority.
     fs::copy(dir.path().join("ca-cert.pem"), stranger.path().join("ca-cert.pem")).unwrap();
     let of =
         |dir: &Path| format!("nbds://localhost:{port}/disk?tls-certificates={}", dir.display());
     assert!(!succeeds("nbdinfo", &[&of(stranger.path())]));
     assert!(succeeds("nbdinfo", &[&of(dir.path())]));
-    let (_server, port) = listening(TlsMode::Offered(identity(dir.path(), false)));
+    let (_server, port) = listening(TlsMode::Offered(identity(&dir, false)));
     assert!(run("nbdinfo", &[&format!("nbd://localhost:{port}/disk")]).contains("without TLS"));
     let uri = format!("nbds://localhost:{port}/disk?tls-certificates={}", dir.path().display());
     assert!(run("nbdinfo", &[&uri]).contains("with TLS"));
@@ -140,8 +111,8 @@ fn pair(server: &Server, tls: TlsMode) -> Client {
 
 #[test]
 fn nothing_works_before_tls_where_it_is_required() {
-    let dir = certificates();
-    let tls = TlsMode::Required(identity(dir.path(), false));
+    let dir = Certs::new();
+    let tls = TlsMode::Required(identity(&dir, false));
     let server = Server::start(Limits::default()).unwrap();
     let mut client = pair(&server, tls.clone());
     client.send(&3u32.to_be_bytes());
@@ -178,9 +149,9 @@ fn nothing_works_before_tls_where_it_is_required() {
 
 #[test]
 fn what_was_agreed_before_tls_is_forgotten() {
-    let dir = certificates();
+    let dir = Certs::new();
     let server = Server::start(Limits::default()).unwrap();
-    let mut client = pair(&server, TlsMode::Offered(identity(dir.path(), false)));
+    let mut client = pair(&server, TlsMode::Offered(identity(&dir, false)));
     client.send(&3u32.to_be_bytes());
     client.agree(opt::STRUCTURED_REPLY, b"");
     client.agree(opt::STARTTLS, b"");
@@ -216,16 +187,33 @@ fn what_was_agreed_before_tls_is_forgotten() {
 
 #[test]
 fn what_is_no_certificate_is_refused_by_name() {
-    let dir = certificates();
-    let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
-    let (cert, key) = (read("server-cert.pem"), read("server-key.pem"));
+    let dir = Certs::new();
+    let (cert, key) = (dir.pem("server-cert.pem"), dir.pem("server-key.pem"));
     for (cert, key, clients, what) in [
         (&key, &key, None, "certificate"),
         (&cert, &cert, None, "key"),
-        (&cert, &read("client-key.pem"), None, "certificate"),
+        (&cert, &dir.pem("client-key.pem"), None, "certificate"),
         (&cert, &key, Some(&key), "client authority"),
     ] {
         let error = Identity::from_pem(cert, key, clients.map(Vec::as_slice)).err().unwrap();
         assert!(error.to_string().contains(&format!("TLS {what} ")), "{error}");
+    }
+}
+
+#[test]
+fn what_has_expired_is_refused() {
+    let certs = Certs::new();
+    let (cert, key) = (certs.pem("server-cert.pem"), certs.pem("server-key.pem"));
+    let expired = fs::read(certs.expired()).unwrap();
+    let chain = [&cert[..], &expired[..]].concat();
+    for (cert, clients, what) in [
+        (&expired, None, "certificate"),
+        (&chain, None, "certificate"),
+        (&cert, Some(&expired), "client authority"),
+    ] {
+        let error = Identity::from_pem(cert, &key, clients.map(Vec::as_slice)).err().unwrap();
+        let said = error.to_string();
+        assert!(said.contains(&format!("TLS {what} ")) && said.contains("expired"), "{said}");
+        assert!(said.contains(" days ago"), "{said}");
     }
 }

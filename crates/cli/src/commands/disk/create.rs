@@ -16,6 +16,9 @@ pub struct Args {
     /// Its size; a multiple of 512 bytes
     #[arg(long, value_name = "SIZE")]
     size: ByteSize,
+    /// Limit of live data, for a disk that may not fill all of its size
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<ByteSize>,
     /// Limit of live data and snapshots together
     #[arg(long, value_name = "SIZE")]
     capacity: Option<ByteSize>,
@@ -29,6 +32,7 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
     let wish = DiskCreate {
         name: args.name,
         size: args.size.0,
+        quota: args.quota.map(|size| size.0),
         capacity: args.capacity.map(|size| size.0),
         compression: args.compression,
     };

@@ -14,6 +14,9 @@ use crate::options::{Global, Limit, parse_limit};
 pub struct Args {
     /// Its name
     name: VolumeName,
+    /// Limit of live data
+    #[arg(long, value_name = "SIZE|none", value_parser = parse_limit, group = "change")]
+    quota: Option<Limit>,
     /// Limit of live data and snapshots together
     #[arg(long, value_name = "SIZE|none", value_parser = parse_limit, group = "change")]
     capacity: Option<Limit>,
@@ -25,6 +28,7 @@ pub struct Args {
 /// Changes a disk.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let update = DiskUpdate {
+        quota: args.quota.map(|limit| limit.0),
         capacity: args.capacity.map(|limit| limit.0),
         compression: args.compression,
         ..DiskUpdate::default()

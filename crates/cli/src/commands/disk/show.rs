@@ -24,13 +24,16 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
 
 /// All facts about a disk.
 pub fn print(info: &DiskInfo) -> CliResult<()> {
+    let network = info.nbd_network_uri.clone().unwrap_or_else(|| "not served".to_owned());
     facts(&[
         ("name", info.name.to_string()),
         ("id", info.id.clone()),
         ("created", format!("{:.0}", info.created)),
         ("size", size(info)),
         ("block device", info.nbd_uri.clone().unwrap_or_else(|| "not served".to_owned())),
+        ("through the network", network),
         ("compression", info.compression.to_string()),
+        ("quota", bytes(info.quota)),
         ("capacity", bytes(info.capacity)),
         ("live data", bytes(info.referenced_bytes)),
         ("of it, its own", ByteSize(info.live_bytes).to_string()),
