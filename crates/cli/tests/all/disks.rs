@@ -371,7 +371,8 @@ fn damage_names_the_disk_and_the_place() {
     let (one, other) = (random.bytes(1 << 20), random.bytes(1 << 20));
     std::fs::write(world.path("one"), &one).unwrap();
     std::fs::write(world.path("other"), &other).unwrap();
-    let write = |file: &str, at: &str| format!("write -s {} {at} 1M", world.path(file).display());
+    let dir = world.dir.path().display().to_string();
+    let write = |file: &str, at: &str| format!("write -s {dir}/{file} {at} 1M");
     io(&live, &["write -P 0x11 0 1M", "flush"]);
     io(&live, &[&write("one", "40M"), "flush"]);
     io(&live, &[&write("other", "41M"), "flush"]);

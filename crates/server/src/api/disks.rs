@@ -1,58 +1,50 @@
-//! `/disks`: make, list, show, change, delete; `/changes` and `/verify`.
+//! `/disks`, as volumes of either kind; `/changes` and `/verify`.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
-use tintype_app::types::{DiskCreate, DiskUpdate, VerifyRequest};
-use tintype_app::{AppError, AppResult};
+use tintype_app::types::{DeletedInfo, DiskCreate, DiskInfo, DiskUpdate, VerifyRequest};
+use tintype_app::{App, AppError, AppResult};
+use tintype_model::VolumeName;
 
-use super::extract::{Body, Pairs, flag, moment, only, value, volume};
+use super::extract::{Body, Pairs, moment, only, value};
+use super::volumes::{self, Kind};
 use super::{Shared, answer};
 use crate::problem::Problem;
 
 pub fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/disks", get(list).post(create))
-        .route("/disks/{name}", get(show).patch(change).delete(remove))
-        .route("/changes", get(changes))
-        .route("/verify", post(verify))
+    volumes::routes::<Disks>().route("/changes", get(changes)).route("/verify", post(verify))
 }
 
-async fn list(State(shared): State<Shared>) -> Result<Response, Problem> {
-    answer(&shared, |app| app.disk_list()).await
-}
+/// Block devices.
+struct Disks;
 
-async fn create(
-    State(shared): State<Shared>,
-    Body(wish): Body<DiskCreate>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.disk_create(&wish)).await
-}
+impl Kind for Disks {
+    type Create = DiskCreate;
+    type Update = DiskUpdate;
+    type Info = DiskInfo;
+    const PATH: &'static str = "/disks";
 
-async fn show(State(shared): State<Shared>, path: Path<String>) -> Result<Response, Problem> {
-    let name = volume(&path)?;
-    answer(&shared, move |app| app.disk_show(&name)).await
-}
+    fn list(app: &App) -> AppResult<Vec<DiskInfo>> {
+        app.disk_list()
+    }
 
-async fn change(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    Body(update): Body<DiskUpdate>,
-) -> Result<Response, Problem> {
-    let name = volume(&path)?;
-    answer(&shared, move |app| app.disk_update(&name, &update)).await
-}
+    fn create(app: &App, wish: &DiskCreate) -> AppResult<DiskInfo> {
+        app.disk_create(wish)
+    }
 
-async fn remove(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-) -> Result<Response, Problem> {
-    let name = volume(&path)?;
-    only(&query, &["force"])?;
-    let force = flag(&query, "force");
-    answer(&shared, move |app| app.disk_delete(&name, force)).await
+    fn show(app: &App, name: &VolumeName) -> AppResult<DiskInfo> {
+        app.disk_show(name)
+    }
+
+    fn change(app: &App, name: &VolumeName, update: &DiskUpdate) -> AppResult<DiskInfo> {
+        app.disk_update(name, update)
+    }
+
+    fn delete(app: &App, name: &VolumeName, force: bool) -> AppResult<DeletedInfo> {
+        app.disk_delete(name, force)
+    }
 }
 
 async fn changes(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {

@@ -1,56 +1,50 @@
-//! `/filesystems`: make, list, show, change, mount, unmount, delete.
+//! `/filesystems`, as volumes of either kind; mount and unmount.
 
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, put};
-use tintype_app::types::{FsCreate, FsUpdate, MountRequest};
+use axum::routing::put;
+use tintype_app::types::{DeletedInfo, FsCreate, FsInfo, FsUpdate, MountRequest};
+use tintype_app::{App, AppResult};
+use tintype_model::VolumeName;
 
 use super::extract::{Body, Pairs, flag, only, volume};
+use super::volumes::{self, Kind};
 use super::{Shared, answer};
 use crate::problem::Problem;
 
 pub fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/filesystems", get(list).post(create))
-        .route("/filesystems/{name}", get(show).patch(change).delete(remove))
-        .route("/filesystems/{name}/mount", put(mount).delete(unmount))
+    volumes::routes::<Filesystems>().route("/filesystems/{name}/mount", put(mount).delete(unmount))
 }
 
-async fn list(State(shared): State<Shared>) -> Result<Response, Problem> {
-    answer(&shared, |app| app.fs_list()).await
-}
+/// POSIX trees.
+struct Filesystems;
 
-async fn create(
-    State(shared): State<Shared>,
-    Body(wish): Body<FsCreate>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.fs_create(&wish)).await
-}
+impl Kind for Filesystems {
+    type Create = FsCreate;
+    type Update = FsUpdate;
+    type Info = FsInfo;
+    const PATH: &'static str = "/filesystems";
 
-async fn show(State(shared): State<Shared>, path: Path<String>) -> Result<Response, Problem> {
-    let name = volume(&path)?;
-    answer(&shared, move |app| app.fs_show(&name)).await
-}
+    fn list(app: &App) -> AppResult<Vec<FsInfo>> {
+        app.fs_list()
+    }
 
-async fn change(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    Body(update): Body<FsUpdate>,
-) -> Result<Response, Problem> {
-    let name = volume(&path)?;
-    answer(&shared, move |app| app.fs_update(&name, &update)).await
-}
+    fn create(app: &App, wish: &FsCreate) -> AppResult<FsInfo> {
+        app.fs_create(wish)
+    }
 
-async fn remove(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-) -> Result<Response, Problem> {
-    let name = volume(&path)?;
-    only(&query, &["force"])?;
-    let force = flag(&query, "force");
-    answer(&shared, move |app| app.fs_delete(&name, force)).await
+    fn show(app: &App, name: &VolumeName) -> AppResult<FsInfo> {
+        app.fs_show(name)
+    }
+
+    fn change(app: &App, name: &VolumeName, update: &FsUpdate) -> AppResult<FsInfo> {
+        app.fs_update(name, update)
+    }
+
+    fn delete(app: &App, name: &VolumeName, force: bool) -> AppResult<DeletedInfo> {
+        app.fs_delete(name, force)
+    }
 }
 
 async fn mount(

@@ -6,6 +6,7 @@ mod extract;
 mod filesystems;
 mod maintenance;
 mod snapshots;
+mod volumes;
 
 use std::sync::Arc;
 
