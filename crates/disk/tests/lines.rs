@@ -198,7 +198,7 @@ impl World {
             9 => self.resize()?,
             10..=12 => self.take(false)?,
             13 => self.take(true)?,
-            14 => self.from_snapshot()?,
+            14 => self.take_of_snapshot()?,
             15 => self.make_writable()?,
             16 => self.clone()?,
             17..=18 => self.delete_snapshot()?,
@@ -255,7 +255,7 @@ impl World {
     }
 
     /// A snapshot of a snapshot, also of a writable one.
-    fn from_snapshot(&mut self) -> Done {
+    fn take_of_snapshot(&mut self) -> Done {
         let Some(source) = self.snapshot().filter(|_| self.now.snapshots.len() < MANY) else {
             return Ok(());
         };
