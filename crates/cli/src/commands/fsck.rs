@@ -60,7 +60,8 @@ fn alone(store: &Path, repair: bool, all: bool) -> CliResult<FsckInfo> {
 
 /// Opens a store in this process for one piece of work.
 pub fn offline<T>(store: &Path, work: impl FnOnce(&App) -> AppResult<T>) -> CliResult<T> {
-    work_and_close(&App::open(options(store)?, Arc::new(NoMounter))?, work)
+    let app = App::open(options(store)?, Arc::new(NoMounter))?;
+    work_and_close(&app, work)
 }
 
 /// A signal ends the work where that is sound, and closes the store.

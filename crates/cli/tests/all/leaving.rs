@@ -31,7 +31,7 @@ fn start(world: &World, args: &[&str]) -> Child {
 fn interrupt(client: Child) -> (Option<i32>, String) {
     let pid = rustix::process::Pid::from_child(&client);
     // It may have ended by itself.
-    drop(rustix::process::kill_process(pid, rustix::process::Signal::INT));
+    let _ended = rustix::process::kill_process(pid, rustix::process::Signal::INT);
     let output = client.wait_with_output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }

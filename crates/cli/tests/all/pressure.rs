@@ -22,10 +22,11 @@ fn sit(processor: usize) {
 }
 
 fn write(path: &Path, rng: &mut Rng, go_on: &AtomicBool) {
-    let file = File::options().read(true).write(true).create(true).truncate(false);
-    let file = file.open(path).unwrap();
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path).unwrap();
     while go_on.load(Ordering::Relaxed) {
-        let data = rng.bytes(1 + rng.below(60_000) as usize);
+        let len = 1 + rng.below(60_000) as usize;
+        let data = rng.bytes(len);
         file.write_all_at(&data, rng.below(1 << 20)).unwrap();
         match rng.below(16) {
             0 => file.sync_data().unwrap(),
