@@ -39,6 +39,7 @@ fn store_kind(error: &StoreError) -> (ErrorKind, &'static str) {
         StoreError::Shutdown => {
             (ErrorKind::Unavailable, "Mount the filesystem again: `tintype fs mount`.")
         }
+        StoreError::Stopped => (ErrorKind::Unavailable, "Ask again."),
         StoreError::NotFound { .. } => (ErrorKind::NotFound, LIST),
         StoreError::Exists { .. } => (ErrorKind::Exists, "Choose another name."),
         StoreError::HasSnapshots { .. } => {

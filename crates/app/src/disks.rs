@@ -10,7 +10,7 @@ use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView, Equ
 use tintype_model::{
     MomentName, SnapshotName, SnapshotRef, VolumeId, VolumeKind, VolumeMeta, VolumeName,
 };
-use tintype_store::{LineRef, MomentRef, NewVolume, Volume};
+use tintype_store::{LineRef, MomentRef, NewVolume, Volume, stop};
 
 use crate::convert::{disk_error, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
@@ -140,6 +140,7 @@ impl App {
         while offset < view.size() {
             let runs = view.extents(offset, view.size() - offset, 256);
             for run in runs.map_err(|e| disk_error(&object, &e))? {
+                stop::check().map_err(|e| store_error(&object, &e))?;
                 offset = run.offset.saturating_add(run.length);
                 if run.allocation == Allocation::Data {
                     verify_run(&view, &object, run.offset, run.length, &mut verified);

@@ -176,7 +176,7 @@ pub(crate) fn has_snapshots(object: &str, count: usize) -> AppError {
     AppError::new(
         ErrorKind::Busy,
         object,
-        format!("has {count} snapshots"),
+        if count == 1 { "has a snapshot".to_owned() } else { format!("has {count} snapshots") },
         "Delete them first, or use --force to delete them with it.",
     )
 }

@@ -15,6 +15,7 @@ use tintype_store::{LineRef, Snapshot, Store, StoreOptions, Volume};
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
+use crate::jobs::Jobs;
 use crate::mounts::Mounted;
 use crate::port::Mounter;
 use crate::tally::Tally;
@@ -56,6 +57,7 @@ pub struct App {
     pub(crate) admin: Mutex<()>,
     /// Numbers of snapshots; changed under `admin`.
     pub(crate) tally: Mutex<Tally>,
+    pub(crate) jobs: Jobs,
     pub(crate) addresses: Mutex<Vec<String>>,
     pub(crate) started: Timestamp,
     pub(crate) user: String,
@@ -87,6 +89,7 @@ impl App {
             problems: Mutex::default(),
             admin: Mutex::default(),
             tally,
+            jobs: Jobs::default(),
             addresses: Mutex::default(),
             started: now,
             user: options.user,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use tintype_fs::{FsError, Holder, holders, holders_at, paths_of};
 use tintype_model::VolumeKind;
-use tintype_store::{BLOCK, Damage, MomentRef, Snapshot, Store, Volume};
+use tintype_store::{BLOCK, Damage, MomentRef, Snapshot, Store, Volume, stop};
 
 use crate::convert::{fs_error, store_error};
 use crate::error::AppResult;
@@ -19,7 +19,8 @@ const NAMED: usize = 5;
 const PLACES: usize = 1000;
 
 impl App {
-    /// Reads all data, verifies all checksums, and names the files that damage hits.
+    /// Reads all data, verifies all checksums, and names the files that damage hits. Ends early with an error when nobody waits for
+    /// it any more ([`crate::until`]).
     pub fn scrub(&self) -> AppResult<ScrubInfo> {
         let store = self.store()?;
         let report = store
@@ -29,6 +30,7 @@ impl App {
             Vec::new()
         } else {
             let hits = Hits::find(&store, &report.damaged);
+            stop::check().map_err(|e| store_error("scrub", &e))?;
             report.damaged.iter().flat_map(|damage| hits.tell(damage)).collect()
         };
         Ok(ScrubInfo { clean: findings.is_empty(), bytes: report.bytes, findings })
@@ -67,6 +69,9 @@ impl Hits {
         let places: Vec<Holder> = places.into_iter().take(PLACES).collect();
         for volume in &volumes {
             for snapshot in store.snapshots(Some(volume.id)) {
+                if stop::go_on().is_break() {
+                    return hits;
+                }
                 if let Err(error) = hits.snapshot(store, volume, &snapshot, &places) {
                     let name = format!("{}@{}", volume.meta.name, snapshot.meta.name);
                     skipped(&format!("snapshot {name}"), &error);

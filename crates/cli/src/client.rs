@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::error::{CliError, CliResult};
+use crate::signals;
 
 /// The way to a server.
 #[derive(Clone, Debug)]
@@ -51,6 +52,7 @@ impl Client {
     }
 
     fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> CliResult<Bytes> {
+        signals::leave_on_interrupt()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()

@@ -13,7 +13,7 @@ use crate::place::Place;
 use crate::read::{self, BYTES, SPAN_BLOCKS};
 use crate::reading;
 use crate::tree::Tree;
-use crate::vfs::WriteFlags;
+use crate::vfs::{Caller, WriteFlags};
 use crate::write::{SIZE_MAX, check_writable};
 use std::sync::Arc;
 use tintype_store::{Moment, Piece};
@@ -116,7 +116,8 @@ fn copy_bytes(from: &Place, source: Side, to: &Tree, target: Side, length: u64) 
     let mut data = vec![0; length as usize];
     let (count, _) = read::read(from, source.ino, source.offset, &mut data)?;
     data.truncate(count);
-    to.write(target.ino, target.offset, &data, WriteFlags::default()).map(|count| count as u64)
+    to.write(&Caller::default(), target.ino, target.offset, &data, WriteFlags::default())
+        .map(|count| count as u64)
 }
 
 /// Shares the blocks of up to one span of the target.

@@ -14,6 +14,7 @@ mod dev;
 mod error;
 mod flush;
 mod guard;
+mod kick;
 mod lanes;
 mod mount;
 mod mountinfo;

@@ -34,6 +34,7 @@ mod scrub;
 mod shared;
 mod snapshots;
 mod status;
+pub mod stop;
 mod store;
 mod usage;
 mod volumes;

@@ -49,6 +49,13 @@ pub struct Cli {
     command: Command,
 }
 
+impl Cli {
+    /// Whether programs read what is printed.
+    pub fn wants_json(&self) -> bool {
+        self.global.json
+    }
+}
+
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the server in the foreground

@@ -10,6 +10,7 @@ use tintype_model::SnapshotLimits;
 use tintype_server::{FuseMounter, Ready, ServeOptions, TransportChoice, parse_listen, serve};
 
 use crate::error::{CliError, CliResult};
+use crate::notice::notice;
 use crate::options::Global;
 use crate::{output, paths};
 
@@ -102,7 +103,7 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
 fn announce(ready: &Ready, json: bool) -> CliResult<()> {
     let listen = ready.listen.map(|address| format!("http://{address}"));
     for problem in &ready.problems {
-        CliError::failure(problem.as_str(), "").report();
+        notice(problem);
     }
     if json {
         return output::json(&ReadyLine {

@@ -15,6 +15,7 @@ use tintype_repo::{
 
 use super::{Choice, interrupt};
 use crate::error::{CliError, CliResult};
+use crate::notice::notice;
 use crate::paths;
 
 /// Options of every command that works on a repository.
@@ -140,7 +141,7 @@ impl Place {
             ca_certificates: file.map(read).transpose()?,
             patience: Patience::default(),
             notice: Some(Arc::new(|e, pause| {
-                eprintln!("{e}; trying again in {:.0} s", pause.as_secs_f64().ceil());
+                notice(&format!("{e}; trying again in {:.0} s", pause.as_secs_f64().ceil()));
             })),
         })
     }
@@ -162,7 +163,7 @@ impl Place {
         let wait = LockWait {
             patience: Duration::from_secs(self.retry_lock),
             stop: &interrupt::stop(),
-            notice: &|held| eprintln!("tintype: {held}; waiting for at most {} s", self.retry_lock),
+            notice: &|held| notice(&format!("{held}; waiting for at most {} s", self.retry_lock)),
         };
         let lock = Lock::take_waiting(&repo, mode, &actor(), &wait)?;
         Ok((repo, lock))
