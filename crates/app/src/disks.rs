@@ -14,6 +14,7 @@ use tintype_store::{LineRef, MomentRef, NewVolume, Volume, stop};
 
 use crate::convert::{disk_error, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
+use crate::filesystems::refuse_zero;
 use crate::open::App;
 use crate::types::{
     DeletedInfo, DiffRange, DiskChanges, DiskCreate, DiskInfo, DiskUpdate, DiskVerified,
@@ -33,6 +34,7 @@ impl App {
         let _one_change = self.admin.lock();
         self.refuse_taken(&wish.name)?;
         let object = format!("disk {}", wish.name);
+        refuse_zero(&object, None, wish.capacity)?;
         let mut meta = VolumeMeta::new(wish.name.clone(), VolumeKind::Disk, Timestamp::now());
         meta.capacity = wish.capacity;
         meta.compression = wish.compression;

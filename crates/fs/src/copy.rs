@@ -125,19 +125,20 @@ fn share(from: &Place, source: Side, to: &Arc<Tree>, target: Side, length: u64) 
     let room = SPAN_BLOCKS * BYTES - target.offset % (SPAN_BLOCKS * BYTES);
     let length = length.min(room);
     to.limits.refresh(&to.store);
-    match from {
+    let shared = match from {
         Place::Live(tree) if Arc::ptr_eq(tree, to) => to.edit(|edit| {
             let (size, runs) = source_runs(&mut edit.state.line, source, length)?;
             edit.share_runs(to, target, length, source, size, &runs)
         }),
-        Place::Live(tree) => match share_between(tree, source, to, target, length)? {
-            Some(count) => Ok(count),
-            None => copy_bytes(from, source, to, target, length),
-        },
+        Place::Live(tree) => share_between(tree, source, to, target, length),
         Place::Frozen(_) => to.edit(|edit| {
             let (size, runs) = from.with(|m, _| source_runs(m, source, length))?;
             edit.share_runs(to, target, length, source, size, &runs)
         }),
+    };
+    match shared? {
+        Some(count) => Ok(count),
+        None => copy_bytes(from, source, to, target, length),
     }
 }
 
@@ -157,7 +158,7 @@ fn share_between(
             if runs.iter().any(|piece| !to.store.is_committed(piece.extent)) {
                 return Ok(Some(None));
             }
-            edit.share_runs(to, target, length, source, size, &runs).map(|count| Some(Some(count)))
+            edit.share_runs(to, target, length, source, size, &runs).map(Some)
         })?;
         match done {
             Some(result) => return Ok(result),
@@ -185,6 +186,21 @@ fn source_runs(m: &mut dyn Moment, source: Side, length: u64) -> Result<(u64, Ve
 }
 
 impl Edit<'_> {
+    /// Whether all of the last block may become the target's: a part of one only when both files end with it, since what lies behind the
+    /// part would show there. Both may have grown since they were looked at.
+    fn ends_fit(
+        &mut self,
+        target: Side,
+        source: Side,
+        source_size: u64,
+        length: u64,
+    ) -> Result<bool> {
+        let old = self.inode(target.ino)?.size;
+        let last = source.offset + length == source_size && target.offset + length >= old;
+        Ok(length.is_multiple_of(BYTES) || last)
+    }
+
+    /// Shares the runs, or says with `None` that bytes have to be copied.
     fn share_runs(
         &mut self,
         tree: &Tree,
@@ -193,12 +209,15 @@ impl Edit<'_> {
         source: Side,
         source_size: u64,
         runs: &[Piece],
-    ) -> Result<u64> {
+    ) -> Result<Option<u64>> {
         // The source may have shrunk since it was looked at.
         if source.offset + length > source_size {
-            return Ok(0);
+            return Ok(Some(0));
         }
         check_writable(self.inode(target.ino)?)?;
+        if !self.ends_fit(target, source, source_size, length)? {
+            return Ok(None);
+        }
         let (span, at) = locate(target.offset / BYTES);
         let count = length.div_ceil(BYTES) as u16;
         let mut need =
@@ -219,6 +238,6 @@ impl Edit<'_> {
         let inode = self.change(target.ino)?;
         inode.size = inode.size.max(target.offset + length);
         inode.touch(now());
-        Ok(length)
+        Ok(Some(length))
     }
 }

@@ -103,6 +103,7 @@ impl Mounted {
 
     /// Says who tells the kernel what to forget; call it after mounting.
     pub fn set_invalidator(&self, target: Arc<dyn Invalidate>) {
+        self.nodes.set_kernel(Some(Arc::clone(&target)));
         self.notices.set_target(target);
     }
 
@@ -203,6 +204,7 @@ impl Mounted {
     pub fn close(&self) -> Result<()> {
         self.keeper.stop();
         self.notices.stop();
+        self.nodes.set_kernel(None);
         self.nodes.clear();
         if !self.dead.load(Ordering::Acquire) {
             while self.step_orphans()? {}

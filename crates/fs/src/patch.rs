@@ -29,8 +29,9 @@ impl Tree {
                 let mut edit = Edit::new(&mut state);
                 match f(&mut edit, &olds)? {
                     Step::Done(value) => {
-                        edit.commit();
+                        let fallen = edit.commit();
                         drop(state);
+                        self.tell(&fallen);
                         self.store.throttle();
                         return Ok(value);
                     }

@@ -104,15 +104,20 @@ impl Tree {
     pub(crate) fn edit<T>(&self, f: impl FnOnce(&mut Edit<'_>) -> Result<T>) -> Result<T> {
         self.check()?;
         self.store.admit(false)?;
-        let result = {
+        let (result, fallen) = {
             let mut state = self.state.lock();
             let mut edit = Edit::new(&mut state);
             let value = f(&mut edit)?;
-            edit.commit();
-            value
+            (value, edit.commit())
         };
+        self.tell(&fallen);
         self.store.throttle();
         Ok(result)
+    }
+
+    /// Has the kernel forget what it knows of the mode of these inodes, before the call that changed it is answered.
+    pub(crate) fn tell(&self, fallen: &[u64]) {
+        fallen.iter().for_each(|ino| self.nodes.attributes_changed(self.node(*ino)));
     }
 
     /// Refuses what the edit adds when there is no room for its records.
