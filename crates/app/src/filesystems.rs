@@ -198,6 +198,6 @@ pub(crate) fn has_snapshots(object: &str, count: usize) -> AppError {
         ErrorKind::Busy,
         object,
         if count == 1 { "has a snapshot".to_owned() } else { format!("has {count} snapshots") },
-        "Delete them first, or use --force to delete them with it.",
+        "Delete what it has first, or use --force to delete all of it.",
     )
 }

@@ -101,6 +101,12 @@ impl Client {
     }
 
     fn absent(&self, error: &std::io::Error) -> CliError {
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            return CliError::failure(
+                format!("socket {}: belongs to another user ({error})", self.socket.display()),
+                "Start a server of your own with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
+            );
+        }
         CliError::failure(
             format!("socket {}: no server answers there ({error})", self.socket.display()),
             "Start one with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",

@@ -84,8 +84,10 @@ impl DeleteOptions {
 
 /// Reads a time that an option carries; ages count back from now.
 pub fn time(option: &str, text: &str) -> CliResult<Timestamp> {
-    parse_time(text, Timestamp::now(), &TimeZone::system())
-        .map_err(|error| CliError::usage(format!("{option}: {error}"), ""))
+    parse_time(text, Timestamp::now(), &TimeZone::system()).map_err(|error| {
+        let told = CliError::from(error);
+        CliError { message: format!("{option}: {}", told.message), ..told }
+    })
 }
 
 /// All lists of a repeated option in one set.

@@ -55,7 +55,6 @@ pub fn check() -> Result<()> {
 }
 
 /// The same for those who visit; a [`check`] behind the visit tells an end from a stop.
-#[must_use]
 pub fn go_on() -> ControlFlow<()> {
     match WISH.with_borrow(|wish| wish.as_ref().is_some_and(Stop::is_asked)) {
         true => ControlFlow::Break(()),

@@ -11,6 +11,7 @@ mod differential;
 mod disks;
 mod kill;
 mod leaving;
+mod messages;
 mod moments;
 mod mounts;
 mod pressure;

@@ -202,6 +202,6 @@ fn failures_of_repositories_are_objects_for_programs() {
     assert!(error["remedy"].as_str().unwrap().contains("repo init"), "{error}");
     world.ok("repo init --repo backups --password secret");
     refused(&world, "check --repo backups --password wrong", 12);
-    refused(&world, "dump latest /x --repo backups --password secret", 1);
+    refused(&world, "dump latest:/x --repo backups --password secret", 1);
     refused(&world, "backup --repo backups --password secret", 2);
 }

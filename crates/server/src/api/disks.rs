@@ -1,13 +1,13 @@
 //! `/disks`: make, list, show, change, delete; `/changes` and `/verify`.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tintype_app::types::{DiskCreate, DiskUpdate, VerifyRequest};
 use tintype_app::{AppError, AppResult};
 
-use super::extract::{Body, Pairs, flag, moment, only, value, volume};
+use super::extract::{Body, Pairs, Path, flag, moment, only, value, volume};
 use super::{Shared, answer};
 use crate::problem::Problem;
 

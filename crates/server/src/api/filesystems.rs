@@ -1,12 +1,12 @@
 //! `/filesystems`: make, list, show, change, mount, unmount, delete.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, put};
 use tintype_app::types::{FsCreate, FsUpdate, MountRequest};
 
-use super::extract::{Body, Pairs, flag, only, volume};
+use super::extract::{Body, Pairs, Path, flag, only, volume};
 use super::{Shared, answer};
 use crate::problem::Problem;
 
