@@ -158,8 +158,6 @@ impl Store {
         for part in frozen {
             let changes = part.changes.iter().map(|(key, change)| (*key, change));
             core.history.commit(batch, part.space, part.epoch, changes, &mut output)?;
-            // In a joined sequence a commit may free what older spaces own.
-            core.usage_stale |= core.history.tree().sequence(part.space).spaces.len() > 1;
         }
         for (space, epoch) in next {
             core.history.open_epoch(batch, *space, *epoch);
