@@ -251,15 +251,18 @@ impl Count<'_> {
         self.paid.entry(top).or_insert_with(|| {
             let readers = self.tree.readers(sequence, &self.tags);
             let groups = self.tree.groups(sequence).into_iter();
-            let paid = |group: Group| {
-                (readers.pays(group.tag, group.birth, group.death), group)
-            };
+            let paid = |group: Group| (readers.pays(group.tag, group.birth, group.death), group);
             groups.map(paid).collect()
         })
     }
 
     /// What a read at `last` of a sequence sees there, and `tag` pays for, by birth.
-    fn seen(&mut self, sequence: &Sequence, last: Epoch, tag: u64) -> Option<&BTreeMap<Epoch, u64>> {
+    fn seen(
+        &mut self,
+        sequence: &Sequence,
+        last: Epoch,
+        tag: u64,
+    ) -> Option<&BTreeMap<Epoch, u64>> {
         let top = sequence.spaces.first().copied()?;
         if !self.seen.contains_key(&(top, last)) {
             let mut seen = Seen::new();
