@@ -82,7 +82,10 @@ impl Hits {
     }
 
     fn live(&mut self, store: &Store, volume: &Volume) -> Result<Vec<Holder>, FsError> {
-        let mut view = store.view_of(MomentRef::Live(volume.id))?;
+        // One instant: names and block maps that change meanwhile would not fit each other.
+        let moment = MomentRef::Live(volume.id);
+        let fixed = store.fix(moment, moment)?;
+        let [mut view, _] = fixed.views();
         let found = holders(&mut view, &self.extents)?;
         for holder in &found {
             let key = (holder.extent, volume.meta.name.to_string(), *holder);
@@ -100,7 +103,9 @@ impl Hits {
         snapshot: &Snapshot,
         places: &[Holder],
     ) -> Result<(), FsError> {
-        let mut view = store.view(snapshot.id)?;
+        let moment = MomentRef::Snapshot(snapshot.id);
+        let fixed = store.fix(moment, moment)?;
+        let [mut view, _] = fixed.views();
         for holder in holders_at(&mut view, &self.extents, places)? {
             let key = (holder.extent, volume.meta.name.to_string(), holder);
             let shown = self.shown.entry(key).or_default();

@@ -125,7 +125,6 @@ impl Store {
         self.poisoning(applied)?;
         let written = self.write_step(core, batch);
         self.poisoning(written)?;
-        core.usage_stale = true;
         self.publish_usage(core);
         let mut progress = self.progress.lock();
         progress.reclaim_steps += 1;

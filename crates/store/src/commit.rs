@@ -4,6 +4,7 @@
 //! with every record, list, sum and extent row is written and synced. Before the batch is durable nothing points to the new
 //! extents; after it everything does. The state after a crash is the state at some commit.
 
+use crate::clean::GROUP_BYTES;
 use crate::error::{Result, StoreError};
 use crate::live::Frozen;
 use crate::ram::RamExtent;
@@ -158,8 +159,6 @@ impl Store {
         for part in frozen {
             let changes = part.changes.iter().map(|(key, change)| (*key, change));
             core.history.commit(batch, part.space, part.epoch, changes, &mut output)?;
-            // In a joined sequence a commit may free what older spaces own.
-            core.usage_stale |= core.history.tree().sequence(part.space).spaces.len() > 1;
         }
         for (space, epoch) in next {
             core.history.open_epoch(batch, *space, *epoch);
@@ -262,7 +261,8 @@ impl Store {
     pub(crate) fn write_ahead(&self) -> Result<usize> {
         let group = {
             let _write = self.write.lock();
-            self.shared.kv.room_for(0, AHEAD_BYTES, false)?;
+            // A commit may take all room that there is. What waits for one leaves cleaning what it needs to make more.
+            self.shared.kv.room_for(0, AHEAD_BYTES + GROUP_BYTES, false)?;
             let group = self.shared.ram.dequeue(WRITE_GROUP);
             let codec = self.ahead_codec(&group);
             self.write_group(codec, &group, false)?;

@@ -153,7 +153,8 @@ impl Store {
         core.history = history;
         core.sums = crate::store::load_sums(&*self.shared.kv)?;
         self.shared.extents.clear();
-        (core.trim, core.usage_stale, core.merge_due) = (true, true, true);
+        core.usage = crate::usage::Sums::default();
+        (core.trim, core.merge_due) = (true, true);
         Ok(())
     }
 

@@ -203,7 +203,6 @@ impl Store {
             row.space = core.history.create_space(batch, Some(source), volume.0);
             core.history.set_head(before.space, false);
             core.history.recount();
-            core.usage_stale = true;
             core.merge_due = true;
             core.catalog.put_volume(batch, row)
         })?;

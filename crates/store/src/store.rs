@@ -11,7 +11,7 @@ use crate::pins::Pins;
 use crate::refs::{SEGMENT, SegmentSums};
 use crate::room::{Refused, Round};
 use crate::shared::Shared;
-use crate::usage::{Beyond, Usage};
+use crate::usage::{Sums, Usage};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -119,10 +119,8 @@ pub(crate) struct Core {
     pub(crate) stuck_segments: BTreeSet<SegmentId>,
     /// Work that a damaged row keeps from being done.
     pub(crate) stuck_work: BTreeSet<Work>,
-    /// What usage is beyond sums that every commit can afford.
-    pub(crate) beyond: Beyond,
-    /// Points, heads or old cells changed since `beyond` was computed.
-    pub(crate) usage_stale: bool,
+    /// What volumes use.
+    pub(crate) usage: Sums,
     /// Chains may have become mergeable.
     pub(crate) merge_due: bool,
     /// Moments that are kept without a name.
@@ -190,8 +188,7 @@ impl Store {
             trim: true,
             stuck_segments: BTreeSet::new(),
             stuck_work: BTreeSet::new(),
-            beyond: Beyond::default(),
-            usage_stale: true,
+            usage: Sums::default(),
             merge_due: true,
             pins: Pins::default(),
             refused: Refused::default(),

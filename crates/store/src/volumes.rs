@@ -30,7 +30,6 @@ impl Store {
         check_name(core, &new.meta, None)?;
         let id = VolumeId(core.catalog.take_id(batch));
         let space = core.history.create_space(batch, parent, id.0);
-        core.usage_stale = true;
         core.merge_due = true;
         let volume = Volume { id, meta: new.meta, space };
         core.catalog.put_volume(batch, volume.clone())?;
@@ -81,7 +80,6 @@ impl Store {
             core.history.set_head(volume.space, false);
             core.history.recount();
             core.trim = true;
-            core.usage_stale = true;
             core.merge_due = true;
             Ok(())
         })?;
@@ -123,7 +121,6 @@ impl Store {
             core.history.recount();
         }
         core.trim = true;
-        core.usage_stale = true;
         core.merge_due = true;
         owners
     }

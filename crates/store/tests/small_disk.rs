@@ -188,8 +188,7 @@ fn fill_and_go_on(disk: &Disk) {
     assert!(tree.snapshot(&mut names).unwrap_err().is_full());
     tree.check();
     store.delete_snapshots(&[old]).unwrap();
-    // What waits in memory is written ahead into a part of what the delete frees.
-    disk.await_free(MIB, "a deleted snapshot");
+    disk.await_free(3 * MIB, "a deleted snapshot");
     disk.fill();
     (0..40).for_each(|n| tree.write(key(300 + n)));
     store.check().unwrap();
