@@ -3,11 +3,13 @@
 //! Every decompression has a limit that is known before: the length from the index for a blob, [`FILE_MAX`] for an
 //! index, a snapshot or a lock. So a small hostile input cannot fill the memory.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use zstd::bulk::Decompressor;
 
 /// The longest plain form of an index, snapshot, lock or config that is read, in bytes.
 pub const FILE_MAX: usize = 1 << 30;
@@ -96,6 +98,22 @@ pub fn unpack_file(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
         Some((b'{' | b'[', _)) => Ok(bytes),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "neither JSON nor compressed JSON")),
     }
+}
+
+thread_local! {
+    /// A decompressor costs more to make than most blobs cost to unpack: each thread has one.
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// The content of a frame, at most `max` bytes, for which space is taken at once.
+pub(crate) fn unpack_into_max(frame: &[u8], max: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|slot| {
+        let decompressor = match slot {
+            Some(ready) => ready,
+            none => none.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(frame, max)
+    })
 }
 
 /// The content of a frame of unknown length, at most `max` bytes.

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 const IV: usize = 16;
 /// Length of the MAC behind the ciphertext, in bytes.
 const MAC: usize = 16;
+/// Bytes that are kept free before what is sealed in place.
+pub(crate) const BEFORE: usize = IV;
 /// How much longer sealed bytes are than plain ones.
 pub const OVERHEAD: usize = IV + MAC;
 
@@ -78,14 +80,26 @@ impl MasterKey {
 
     /// As [`MasterKey::seal`], behind what `out` holds already.
     pub fn seal_onto(&self, out: &mut Vec<u8>, plain: &[u8]) -> Result<(), getrandom::Error> {
-        let mut iv = [0; IV];
-        getrandom::fill(&mut iv)?;
-        out.extend_from_slice(&iv);
         let start = out.len();
+        out.extend_from_slice(&[0; IV]);
         out.extend_from_slice(plain);
-        let text = out.get_mut(start..).unwrap_or_default();
-        Ctr::new(&self.encrypt.into(), &iv.into()).apply_keystream(text);
-        let mac = self.mac(&iv, text);
+        self.seal_behind(out, start)
+    }
+
+    /// Seals in place: `out` holds [`BEFORE`] bytes of any value, then the plain ones.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub(crate) fn seal_in_place(&self, out: &mut Vec<u8>) -> Result<(), getrandom::Error> {
+        self.seal_behind(out, 0)
+    }
+
+    fn seal_behind(&self, out: &mut Vec<u8>, start: usize) -> Result<(), getrandom::Error> {
+        let whole = out.get_mut(start..).unwrap_or_default();
+        let Some((iv, text)) = whole.split_first_chunk_mut::<IV>() else { return Ok(()) };
+        getrandom::fill(iv)?;
+        Ctr::new(&self.encrypt.into(), &(*iv).into()).apply_keystream(text);
+        let mac = self.mac(iv, text);
         out.extend_from_slice(&mac);
         Ok(())
     }

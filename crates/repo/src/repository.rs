@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::backend::{Backend, BackendError, FileKind};
 use crate::chunker::Polynomial;
-use crate::compress::{pack_file, unpack_file};
+use crate::compress::{pack_file, unpack_file, unpack_into_max};
 use crate::config::{Config, ConfigError, Version};
 use crate::crypto::MasterKey;
 use crate::error::{RepoError, Result};
@@ -311,7 +311,7 @@ pub(crate) fn unpack_blob(frame: &[u8], len: u32) -> std::io::Result<Vec<u8>> {
     // Few frames shrink to less than this; a length beyond it is not believed before the bytes are there.
     let believed = (len as usize).min(frame.len().saturating_mul(256).max(1 << 16));
     let plain = if believed == len as usize {
-        zstd::bulk::decompress(frame, len as usize)?
+        unpack_into_max(frame, len as usize)?
     } else {
         let mut plain = Vec::with_capacity(believed);
         zstd::stream::read::Decoder::new(frame)?

@@ -8,6 +8,7 @@
 //! being written by one thread counts as there for the others: when that write fails, the whole run fails.
 
 use std::collections::HashSet;
+use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use crate::backend::FileKind;
 use crate::compress::Level;
 use crate::config::Version;
+use crate::crypto::{BEFORE, OVERHEAD};
 use crate::error::{RepoError, Result};
 use crate::id::{BlobId, Id, PackId};
 use crate::index::{Index, IndexFile, IndexedPack};
@@ -86,9 +88,9 @@ pub struct Written {
 pub struct Scratch {
     compressor: Option<(i32, zstd::bulk::Compressor<'static>)>,
     decompressor: Option<zstd::bulk::Decompressor<'static>>,
-    packed: Vec<u8>,
     sealed: Vec<u8>,
     check: Vec<u8>,
+    plain: Vec<u8>,
 }
 
 /// Writes blobs into a repository.
@@ -301,14 +303,17 @@ impl Shared {
     fn seal(&self, scratch: &mut Scratch, kind: BlobKind, plain: &[u8]) -> Result<bool> {
         let compressed = match self.level(kind) {
             Some(level) if !plain.is_empty() => {
-                scratch.compress(level, plain)?;
-                kind == BlobKind::Tree || scratch.packed.len() < plain.len()
+                let length = scratch.compress(level, plain)?;
+                kind == BlobKind::Tree || length < plain.len()
             }
             _ => false,
         };
-        scratch.sealed.clear();
-        let content = if compressed { scratch.packed.as_slice() } else { plain };
-        self.repo.key().seal_onto(&mut scratch.sealed, content)?;
+        if !compressed {
+            scratch.sealed.clear();
+            scratch.sealed.extend_from_slice(&[0; BEFORE]);
+            scratch.sealed.extend_from_slice(plain);
+        }
+        self.repo.key().seal_in_place(&mut scratch.sealed)?;
         Ok(compressed)
     }
 
@@ -341,11 +346,10 @@ impl Shared {
                 Some(ready) => ready,
                 none => none.insert(zstd::bulk::Decompressor::new().map_err(|_| bad())?),
             };
-            // The packed form is not needed any more; its buffer takes the plain bytes.
-            scratch.packed.clear();
-            scratch.packed.reserve(plain.len());
-            decompressor.decompress_to_buffer(open, &mut scratch.packed).map_err(|_| bad())?;
-            scratch.packed == plain
+            scratch.plain.clear();
+            scratch.plain.reserve(plain.len());
+            decompressor.decompress_to_buffer(open, &mut scratch.plain).map_err(|_| bad())?;
+            scratch.plain == plain
         } else {
             open == plain
         };
@@ -354,17 +358,21 @@ impl Shared {
 }
 
 impl Scratch {
-    fn compress(&mut self, level: i32, plain: &[u8]) -> Result<()> {
+    /// Puts the compressed form into `sealed`, behind the room that sealing needs; gives its length.
+    fn compress(&mut self, level: i32, plain: &[u8]) -> Result<usize> {
         let failed =
             |source| RepoError::Local { doing: "compress", path: "a blob".to_owned(), source };
         if self.compressor.as_ref().is_none_or(|(at, _)| *at != level) {
             self.compressor = Some((level, zstd::bulk::Compressor::new(level).map_err(failed)?));
         }
-        let Some((_, compressor)) = &mut self.compressor else { return Ok(()) };
-        self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
-        compressor.compress_to_buffer(plain, &mut self.packed).map_err(failed)?;
-        Ok(())
+        let Some((_, compressor)) = &mut self.compressor else { return Ok(0) };
+        self.sealed.clear();
+        // Never moved to grow: pages of the room are taken only where something is written.
+        self.sealed.reserve(zstd::zstd_safe::compress_bound(plain.len()) + OVERHEAD);
+        self.sealed.extend_from_slice(&[0; BEFORE]);
+        let mut behind = Cursor::new(&mut self.sealed);
+        behind.set_position(BEFORE as u64);
+        compressor.compress_to_buffer(plain, &mut behind).map_err(failed)
     }
 }
 

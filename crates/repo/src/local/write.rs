@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::fs::{chmodat, chownat, fchmod, fstat, futimens, openat, utimensat};
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Uid, getegid, geteuid};
 
 use super::error::{EntryName, LocalError, LocalWarning, Step};
 use super::names::NameCache;
@@ -100,7 +100,7 @@ impl LocalWriter {
             let expected = node.kind.as_str().to_owned();
             return Err(LocalError::Replaced { name: node.name.clone(), expected });
         }
-        let mut entry = Entry { fd, inode, node, warnings: Vec::new() };
+        let mut entry = Entry { fd, inode, node, mode: Some(stat.st_mode & 0o7777), warnings: Vec::new() };
         let owned = self.options.ownership == Ownership::Unchanged
             || entry.set_owner(&stat, self.owner(node));
         if !self.options.without_attributes {
@@ -114,6 +114,17 @@ impl LocalWriter {
         }
         entry.set_times();
         Ok(entry.warnings)
+    }
+
+    /// The permissions that a new file of this node may have from its beginning: those that it ends with where it stays with who makes it,
+    /// and otherwise its owner's only. Never setuid and the like, which only a whole file may have.
+    pub(crate) fn mode_at_birth(&self, node: &Node) -> Mode {
+        let own = (geteuid().as_raw(), getegid().as_raw());
+        let ours = self.options.ownership != Ownership::Unchanged && self.owner(node) == own;
+        match ours {
+            true => Mode::from_raw_mode(node.mode.permissions() & 0o777),
+            false => Mode::RUSR | Mode::WUSR,
+        }
     }
 
     /// The numbers that the entry is to have.
@@ -137,6 +148,8 @@ struct Entry<'e> {
     /// Leads to the inode itself, also where it is a symlink; see `xattr`.
     inode: Inode<'e>,
     node: &'e Node,
+    /// Its permissions, where nothing was done that may have changed them.
+    mode: Option<u32>,
     warnings: Vec<LocalWarning>,
 }
 
@@ -160,6 +173,7 @@ impl Entry<'_> {
             self.warn(Step::Owner, b"", Errno::INVAL);
             return false;
         }
+        self.mode = None;
         let group = Some(Gid::from_raw(owner.1));
         let change = |user| chownat(self.fd, c"", user, group, AtFlags::EMPTY_PATH);
         let Err(errno) = change(Some(Uid::from_raw(owner.0))) else { return true };
@@ -181,11 +195,16 @@ impl Entry<'_> {
             let bytes = name.to_bytes();
             let stays =
                 LABELS.contains(&bytes) || wanted.iter().any(|attribute| attribute.name == bytes);
-            if !stays && let Err(errno) = self.inode.remove(name) {
+            if stays {
+                continue;
+            }
+            self.mode = None;
+            if let Err(errno) = self.inode.remove(name) {
                 self.warn(Step::Attribute, bytes, errno);
             }
         }
         for attribute in wanted {
+            self.mode = None;
             let value = attribute.value.as_deref().unwrap_or_default();
             if let Err(errno) = self.inode.set(&attribute.name, value) {
                 self.warn(Step::Attribute, &attribute.name, errno);
@@ -198,6 +217,9 @@ impl Entry<'_> {
         if !owned && self.node.kind != NodeKind::Dir && mode & SETUID_AND_SETGID != 0 {
             mode &= !SETUID_AND_SETGID;
             self.warn(Step::Mode, b"", Errno::PERM);
+        }
+        if self.mode == Some(mode) {
+            return;
         }
         let mode = Mode::from_raw_mode(mode);
         let set = match &self.inode {
