@@ -116,12 +116,24 @@ impl MasterKey {
     pub fn open_slice<'s>(&self, sealed: &'s mut [u8]) -> Result<&'s mut [u8], SealError> {
         let (iv, rest) = sealed.split_first_chunk_mut::<IV>().ok_or(SealError::Short)?;
         let (text, mac) = rest.split_last_chunk_mut::<MAC>().ok_or(SealError::Short)?;
+        self.fits(iv, text, mac)?;
+        Ctr::new(&self.encrypt.into(), &(*iv).into()).apply_keystream(text);
+        Ok(text)
+    }
+
+    /// Looks whether sealed bytes are what was sealed, without opening them.
+    pub fn check(&self, sealed: &[u8]) -> Result<(), SealError> {
+        let (iv, rest) = sealed.split_first_chunk::<IV>().ok_or(SealError::Short)?;
+        let (text, mac) = rest.split_last_chunk::<MAC>().ok_or(SealError::Short)?;
+        self.fits(iv, text, mac)
+    }
+
+    fn fits(&self, iv: &[u8; IV], text: &[u8], mac: &[u8; MAC]) -> Result<(), SealError> {
         let empty = [0u8; IV];
         if *iv == empty || !same(&self.mac(iv, text), mac) {
             return Err(SealError::Mac);
         }
-        Ctr::new(&self.encrypt.into(), &(*iv).into()).apply_keystream(text);
-        Ok(text)
+        Ok(())
     }
 
     fn mac(&self, iv: &[u8; IV], text: &[u8]) -> [u8; MAC] {
@@ -192,8 +204,10 @@ mod tests {
         for at in 0..sealed.len() {
             let mut bad = sealed.clone();
             bad[at] ^= 1;
+            assert_eq!(key().check(&bad), Err(SealError::Mac), "byte {at}");
             assert_eq!(key().open(&mut bad), Err(SealError::Mac), "byte {at}");
         }
+        assert_eq!(key().check(&sealed), Ok(()));
         key().open(&mut sealed).unwrap();
         assert_eq!(sealed, b"hello");
         assert_eq!(key().open(&mut vec![1; 31]), Err(SealError::Short));

@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 
 use crate::backend::{Backend, BackendError, FileKind};
 use crate::chunker::Polynomial;
-use crate::compress::{pack_file, unpack_file, unpack_into_max};
+use crate::compress::{pack_file, pack_written, unpack_file, unpack_into_max};
 use crate::config::{Config, ConfigError, Version};
-use crate::crypto::MasterKey;
+use crate::crypto::{BEFORE, MasterKey};
 use crate::error::{RepoError, Result};
 use crate::id::{BlobId, Id, IndexId, KeyId, PackId, SnapshotId};
 use crate::index::{Found, Index, IndexBuilder, IndexFile};
@@ -176,6 +176,24 @@ impl Repository {
         let id = Id::of(&sealed);
         self.backend.write(kind, id, &sealed)?;
         Ok(id)
+    }
+
+    /// Seals and writes an index file; its text, which is long, is never there as a whole.
+    pub fn save_index(&self, file: &IndexFile) -> Result<IndexId> {
+        let mut bytes = vec![0; BEFORE];
+        let written = match self.config.version {
+            Version::V1 => file.write_json(&mut bytes),
+            Version::V2 => pack_written(&mut bytes, |to| file.write_json(to)),
+        };
+        written.map_err(|source| RepoError::Local {
+            doing: "compress",
+            path: FileKind::Index.to_string(),
+            source,
+        })?;
+        self.key.seal_in_place(&mut bytes)?;
+        let id = Id::of(&bytes);
+        self.backend.write(FileKind::Index, id, &bytes)?;
+        Ok(IndexId(id))
     }
 
     /// One snapshot.

@@ -321,7 +321,8 @@ impl<'w, 'b> Walker<'w, 'b> {
             .options
             .larger_than
             .is_some_and(|max| node.kind == NodeKind::File && node.size > max);
-        let elsewhere = self.walk.options.one_file_system && !is_dir && node.device_id != frame.device;
+        let elsewhere =
+            self.walk.options.one_file_system && !is_dir && node.device_id != frame.device;
         too_large || elsewhere
     }
 

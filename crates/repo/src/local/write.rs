@@ -100,7 +100,8 @@ impl LocalWriter {
             let expected = node.kind.as_str().to_owned();
             return Err(LocalError::Replaced { name: node.name.clone(), expected });
         }
-        let mut entry = Entry { fd, inode, node, mode: Some(stat.st_mode & 0o7777), warnings: Vec::new() };
+        let mut entry =
+            Entry { fd, inode, node, mode: Some(stat.st_mode & 0o7777), warnings: Vec::new() };
         let owned = self.options.ownership == Ownership::Unchanged
             || entry.set_owner(&stat, self.owner(node));
         if !self.options.without_attributes {
@@ -224,9 +225,7 @@ impl Entry<'_> {
         let mode = Mode::from_raw_mode(mode);
         let set = match &self.inode {
             Inode::Open(fd) => fchmod(fd, mode),
-            Inode::Handle(path) | Inode::Entry(path) => {
-                chmodat(CWD, path, mode, AtFlags::empty())
-            }
+            Inode::Handle(path) | Inode::Entry(path) => chmodat(CWD, path, mode, AtFlags::empty()),
         };
         if let Err(errno) = set {
             self.warn(Step::Mode, b"", errno);
