@@ -15,7 +15,7 @@ use support::{
 use tintype_repo::{
     BackupOptions, BackupProgress, Copied, CopyOptions, CopyProgress, FileKind, Id, Index,
     MemoryBackend, PackId, Repository, RestoreOptions, RestoreProgress, Result, SnapshotFile,
-    Version, backup, copy_snapshots, remove_snapshots, restore,
+    Trouble, Version, backup, copy_snapshots, remove_snapshots, restore,
 };
 use tintype_testkit::Rng;
 use tintype_testkit::faulty::{Fault, Round, Side, everywhere};
@@ -196,6 +196,20 @@ fn restored(repo: &Repository, snapshot: &SnapshotFile, source: &std::path::Path
             }
         }
     }
+}
+
+#[test]
+fn a_backup_that_cannot_write_ends_however_many_files_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = Rng::new(5);
+    // The first pack is full when more files wait than the readers' queue holds.
+    for number in 0..1_200 {
+        std::fs::write(folder.path().join(format!("file-{number}")), rng.bytes(24_000)).unwrap();
+    }
+    let backend = MemoryBackend::new();
+    let repo = new_repository(Arc::new(backend.clone()), Version::V2);
+    backend.set_trouble(Trouble::FailAfter(0));
+    assert!(try_backup(&repo, folder.path()).is_err());
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn open(args: &Args) -> CliResult<(Repository, Option<Lock>)> {
         interrupt::listen()?;
         return Ok((args.place.open()?, None));
     }
-    let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
+    let (repo, lock) = args.place.open_locking(LockMode::Shared)?;
     Ok((repo, Some(lock)))
 }
 

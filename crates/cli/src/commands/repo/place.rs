@@ -156,6 +156,18 @@ impl Place {
         Ok(Repository::open(backend, self.password(false)?.as_bytes())?)
     }
 
+    /// As [`Place::open_locked`] for who only reads, or asks the lock before anything is removed and before a snapshot is written: the
+    /// lock's second look happens meanwhile.
+    pub fn open_locking(&self, mode: LockMode) -> CliResult<(Repository, Lock)> {
+        if self.retry_lock > 0 {
+            return self.open_locked(mode);
+        }
+        let repo = self.open()?;
+        interrupt::listen()?;
+        let lock = Lock::begin(&repo, mode, &actor())?;
+        Ok((repo, lock))
+    }
+
     /// The open repository with a lock that is held while it lives.
     pub fn open_locked(&self, mode: LockMode) -> CliResult<(Repository, Lock)> {
         let repo = self.open()?;
