@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use repository::{Fixture, has_restic};
+use repository::{Fixture, damage, has_restic, is_root};
 use serde_json::Value;
 
 const TINTYPE: &str = env!("CARGO_BIN_EXE_tintype");
@@ -88,10 +88,6 @@ fn is_mounted(dir: &Path) -> bool {
     let dir = dir.canonicalize().unwrap_or(dir.to_owned());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     mounts.lines().any(|line| line.split(' ').nth(4) == dir.to_str())
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 fn run(program: &str, args: &[&str]) {
@@ -239,13 +235,8 @@ fn damage_is_an_error_of_the_file_alone_and_named() {
         (0..4_000_000u32).flat_map(|n| n.wrapping_mul(0x9E37_79B1).to_le_bytes()).collect();
     fs::write(fixture.source().join("large"), noise).unwrap();
     fixture.backup(&[]);
-    let packs = fixture.ok(&["repo", "list", "packs"]);
-    let packs = packs.lines().map(|id| fixture.place().join("data").join(&id[..2]).join(id));
-    let victim = packs.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
-    let mut bytes = fs::read(&victim).unwrap();
-    bytes.iter_mut().skip(1000).step_by(1000).for_each(|byte| *byte ^= 1);
-    fs::remove_file(&victim).unwrap();
-    fs::write(&victim, bytes).unwrap();
+    let victim = fixture.largest_pack();
+    damage(&victim, 1000, 1000);
     let dir = fixture.folder.path().join("mnt");
     let what = format!("latest:{}", fixture.source().display());
     let Some(mounted) = Mounted::start(&fixture, &dir, &[&what]) else { return };
@@ -315,21 +306,15 @@ fn ordinary_users_mount_too() {
         return; // Then every other test is such a one.
     }
     let fixture = Fixture::new();
-    fs::set_permissions(fixture.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(fixture.source().join("a.txt"), fs::Permissions::from_mode(0o600)).unwrap();
     fixture.backup(&[]);
-    let (dir, place) = (fixture.folder.path().join("theirs"), fixture.place());
+    let dir = fixture.path("theirs");
     fs::create_dir(&dir).unwrap();
-    run("chown", &["-R", "65534:65534", dir.to_str().unwrap(), place.to_str().unwrap()]);
-    let as_user = |program: &str| {
-        let mut command = fixture.command("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
-        command
-    };
-    let Some(mounted) = Mounted::by(as_user(TINTYPE), &dir, &[]) else { return };
+    run("chown", &["65534:65534", dir.to_str().unwrap()]);
+    let Some(mounted) = Mounted::by(fixture.by_somebody(TINTYPE), &dir, &[]) else { return };
     // Who has the password may read all of it.
     let file = below(&fixture, &dir.join("snapshots/latest")).join("a.txt");
-    let read = as_user("cat").arg(&file).output().unwrap();
+    let read = fixture.by_somebody("cat").arg(&file).output().unwrap();
     assert_eq!(read.stdout, b"one\n", "{read:?}");
     assert!(File::open(&file).is_err(), "others are not let in");
     assert_eq!(mounted.stop().0, Some(0));

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[cfg(feature = "repo")]
+pub mod careless;
+#[cfg(feature = "repo")]
 pub mod faulty;
 pub mod hostile;
 pub mod meter;

@@ -108,7 +108,8 @@ impl Walker<'_> {
         };
         let fd = openat(CWD, &top.path, dir_flags(), Mode::empty()).map_err(failed)?;
         let device = rustix::fs::fstat(&fd).map_err(failed)?.st_dev;
-        let git = self.rules(&fd, &top.path, || Worktree::around(&top.path));
+        let user = &self.options.git_user;
+        let git = self.rules(&fd, &top.path, || Worktree::around(&top.path, user));
         let left = self.list(fd, &top.path).unwrap_or_else(|| Left::Chosen(Default::default()));
         Ok(frame(left, device, top.path, git))
     }
@@ -125,8 +126,9 @@ impl Walker<'_> {
         let Some(mut node) = self.node(&dir, &own, &root.path) else { return Ok(None) };
         node.name = name;
         if root.target {
-            let around = root.path.clone();
-            return self.take(frame, &dir, &own, root.path, node, &|| Worktree::around(&around));
+            let (around, user) = (root.path.clone(), &self.options.git_user);
+            let git = || Worktree::around(&around, user);
+            return self.take(frame, &dir, &own, root.path, node, &git);
         }
         let before = frame.known.subtrees(&node.name);
         let known = self.known(&before);
@@ -157,7 +159,8 @@ impl Walker<'_> {
         path: &Path,
         around: impl FnOnce() -> Option<Worktree>,
     ) -> Option<Worktree> {
-        self.options.gitignore.then(|| Worktree::enter(around(), fd.as_fd(), path)).flatten()
+        let user = &self.options.git_user;
+        self.options.gitignore.then(|| Worktree::enter(around(), fd.as_fd(), path, user)).flatten()
     }
 
     /// Patterns are matched on absolute paths.
