@@ -213,7 +213,8 @@ fn locks_are_taken_as_restic_takes_them() {
     let fixture = two_snapshots();
     // A backup that waits for its input holds a shared lock.
     let mut command = fixture.command(env!("CARGO_BIN_EXE_tintype"));
-    let mut backup = command.args(["backup", "--stdin", "--quiet"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut backup =
+        command.args(["backup", "--stdin", "--quiet"]).stdin(Stdio::piped()).spawn().unwrap();
     while fixture.ok(&["repo", "list", "locks"]).is_empty() {
         assert!(backup.try_wait().unwrap().is_none(), "the backup has ended");
     }

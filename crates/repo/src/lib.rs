@@ -54,8 +54,8 @@ pub use backend::{
     SystemClock, Trouble, open_location,
 };
 pub use backup::{
-    BackupOptions, BackupProgress, GitUser, IgnoreChange, Marker, Saved, StreamFile, absolute_paths, backup,
-    backup_stream,
+    BackupOptions, BackupProgress, GitUser, IgnoreChange, Marker, Saved, StreamFile,
+    absolute_paths, backup, backup_stream,
 };
 pub use check::{
     CheckOptions, CheckProgress, FINDINGS_MAX, Finding, Mend, NotASubset, ReadData, Report,

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use support::{Chance, new_repository};
 use tintype_repo::{
-    BackupOptions, BackupProgress, GitUser, MemoryBackend, Repository, Version, backup, look_up, walk,
+    BackupOptions, BackupProgress, GitUser, MemoryBackend, Repository, Version, backup, look_up,
+    walk,
 };
 
 fn git(at: &Path, args: &[&str]) -> String {

@@ -17,8 +17,8 @@ use support::{
     used_repository, verify,
 };
 use tintype_repo::{
-    Backend, Limit, LocalFolder, Lock, LockMode, PruneOptions, Repository, Version, plan_prune, prune,
-    remove_locks, remove_snapshots,
+    Backend, Limit, LocalFolder, Lock, LockMode, PruneOptions, Repository, Version, plan_prune,
+    prune, remove_locks, remove_snapshots,
 };
 use tintype_testkit::Rng;
 use tintype_testkit::careless::{Careless, Mistake};

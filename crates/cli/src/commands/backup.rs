@@ -21,11 +21,11 @@ use tintype_repo::{
 
 use super::repo::progress::{Shown, Style, Watched};
 use super::repo::{INCOMPLETE, Place, actor, interrupt};
-pub(super) use sources::text_of;
-use sources::Lists;
 use crate::error::{CliError, CliResult};
 use crate::options::{DeleteOptions, Global, time};
 use crate::output;
+use sources::Lists;
+pub(super) use sources::text_of;
 
 /// Options of `backup`.
 #[derive(clap::Args, Debug)]

@@ -72,8 +72,7 @@ pub struct SnapshotRepair {
 ///
 /// # Examples
 /// ```
-/// # use std::path::{Path, PathBuf};
-use std::sync::Arc;
+/// # use std::sync::Arc;
 /// # use tintype_repo::{Actor, MemoryBackend, Repository, Version};
 /// use tintype_repo::{MendProgress, SnapshotRepairOptions, repair_snapshots};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
