@@ -9,7 +9,6 @@ use tintype_repo::{
 };
 
 use super::super::repo::Place;
-use super::super::repo::interrupt::guard;
 use super::super::repo::mending::{
     losses, named, refuse_protected, tell_losses, tell_versions, versions, watched,
 };
@@ -52,10 +51,9 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
         forget_unreadable: args.forget_unreadable.then(|| args.copies.clone()),
         dry_run: args.dry_run,
     };
-    let (progress, shown) = watched(global.json);
-    let report = repair_snapshots(&repo, &options, Timestamp::now(), &progress, &|| guard(&lock));
-    drop(shown);
-    let report = report?;
+    let report = watched(global.json, &lock, |progress, guard| {
+        repair_snapshots(&repo, &options, Timestamp::now(), progress, guard)
+    })?;
     if global.json {
         output::json(&in_json(args.dry_run, &report))?;
     } else {
