@@ -15,11 +15,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("fs", &["model", "history", "store"]),
     ("disk", &["model", "history", "store"]),
     ("repo", &["model"]),
+    ("repomount", &["fs", "repo"]),
     ("app", &["model", "kv", "segments", "history", "store", "fs", "disk"]),
     ("fuse", &["model", "fs"]),
     ("nbd", &[]),
     ("server", &["model", "fs", "disk", "app", "fuse", "nbd"]),
-    ("cli", &["model", "repo", "app", "server"]),
+    ("cli", &["model", "repo", "repomount", "app", "fuse", "server"]),
     ("testkit", &["model", "repo", "kv", "segments", "history", "store", "fs", "app", "fuse"]),
     (
         "bench",

@@ -7,6 +7,7 @@
 mod client;
 mod commands;
 mod error;
+mod log;
 mod notice;
 mod options;
 mod output;

@@ -32,6 +32,7 @@ mod writers;
 
 pub use error::FuseError;
 pub use flush::Flusher;
+pub use mount::others_permitted;
 pub use notify::Notifier;
 pub use options::{Choice, Options, Transport};
 pub use repair::repair_dead_mount;

@@ -9,11 +9,13 @@
 mod assemble;
 mod files;
 mod folder;
+mod gitconfig;
 mod gitignore;
 mod parent;
 mod roots;
 mod state;
 mod stream;
+mod tracked;
 mod walk;
 mod worktree;
 
@@ -25,6 +27,7 @@ use crossbeam_channel::bounded;
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 
+pub use gitconfig::GitUser;
 pub use state::BackupProgress;
 pub use stream::{StreamFile, backup_stream};
 
@@ -78,8 +81,10 @@ pub struct BackupOptions {
     pub if_present: Vec<Marker>,
     /// Folders that are tagged as caches are left out.
     pub caches: bool,
-    /// What git's rules leave alone is left out of working trees; `.git` itself is saved.
+    /// What git's rules leave alone is left out of working trees; `.git` itself and what git tracks is saved.
     pub gitignore: bool,
+    /// Where git's rules of the user are.
+    pub git_user: GitUser,
     /// Files with more bytes are left out.
     pub larger_than: Option<u64>,
     /// Stays on the filesystems of the paths.

@@ -13,6 +13,7 @@ mod fsck;
 mod ls;
 mod man;
 mod merge;
+mod mount;
 mod prune;
 mod recover;
 mod repair;
@@ -109,6 +110,8 @@ enum Command {
     Dump(ls::DumpArgs),
     /// Find files in the snapshots of a repository
     Find(ls::FindArgs),
+    /// Show the snapshots of a repository, or one of them, as folders, until it is told to stop
+    Mount(Box<mount::Args>),
     /// Play the main job on a temporary store, with real files
     Demo,
     /// Print a completion script for a shell
@@ -145,6 +148,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Ls(args) => ls::list(global, &args).map(done),
         Command::Dump(args) => ls::dump(&args).map(done),
         Command::Find(args) => ls::find(global, &args).map(done),
+        Command::Mount(args) => mount::run(global, &args).map(done),
         Command::Demo => demo::run(global).map(done),
         Command::Completions(args) => completions::run(global, &args).map(done),
         Command::Man(args) => man::run(global, &args).map(done),
@@ -190,6 +194,8 @@ mod tests {
             "repair packs 12ab 34 --copies d",
             "repair snapshots latest --forget",
             "merge 12 34 latest~1 --delete --label l --tag a,b --description d --host h --time 2026-01-01",
+            "mount d --host h --tag a,b --path /p --label l --no-lock --allow-other --owner-root --json",
+            "mount latest:/p d",
             "rewrite 12 -e a --iexclude b --exclude-file f --forget --new-host h --new-time 2026-01-01 --all-trees",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());

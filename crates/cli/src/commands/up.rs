@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::ValueEnum;
 use serde::Serialize;
 use tintype_app::AppOptions;
 use tintype_model::SnapshotLimits;
-use tintype_server::{FuseMounter, Ready, ServeOptions, TransportChoice, parse_listen, serve};
+use tintype_server::{FuseMounter, Ready, ServeOptions, parse_listen, serve};
 
 use crate::error::{CliError, CliResult};
 use crate::notice::notice;
-use crate::options::Global;
-use crate::{output, paths};
+use crate::options::{Global, Transport};
+use crate::{log, output, paths};
 
 /// Options of `up`.
 #[derive(clap::Args, Debug)]
@@ -33,27 +32,6 @@ pub struct Args {
     /// "off" for no limit. Kept in the store
     #[arg(long, value_name = "TOTAL,WEIGHTED|off", value_parser = parse_limits)]
     snapshot_limits: Option<SnapshotLimits>,
-}
-
-/// How the kernel reaches the server.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Transport {
-    /// io_uring where the kernel offers it, else /dev/fuse
-    Auto,
-    /// /dev/fuse
-    Dev,
-    /// io_uring, or fail
-    Uring,
-}
-
-impl From<Transport> for TransportChoice {
-    fn from(transport: Transport) -> Self {
-        match transport {
-            Transport::Auto => Self::Auto,
-            Transport::Dev => Self::Dev,
-            Transport::Uring => Self::Uring,
-        }
-    }
 }
 
 fn parse_limits(text: &str) -> Result<SnapshotLimits, String> {
@@ -78,7 +56,7 @@ struct ReadyLine {
 
 /// Runs until a signal or `tintype down`.
 pub fn run(global: &Global, args: Args) -> CliResult<()> {
-    start_log();
+    log::start();
     let socket = global.socket();
     paths::check_socket_owner(&socket)?;
     let store = args.store.map_or_else(paths::default_store, Ok)?;
@@ -121,14 +99,6 @@ fn announce(ready: &Ready, json: bool) -> CliResult<()> {
         ready.socket.display(),
         ready.store.display()
     ))
-}
-
-/// Warnings and errors go to standard error; `TINTYPE_LOG` says otherwise.
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TINTYPE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    drop(log.try_init());
 }
 
 #[cfg(test)]

@@ -154,7 +154,8 @@ impl<'b> Walk<'b> {
         };
         let fd = openat(CWD, &top.path, dir_flags(), Mode::empty()).map_err(failed)?;
         let device = rustix::fs::fstat(&fd).map_err(failed)?.st_dev;
-        let git = self.rules(&fd, &top.path, || Worktree::around(&top.path));
+        let user = &self.options.git_user;
+        let git = self.rules(&fd, &top.path, || Worktree::around(&top.path, user));
         let left = self.list(fd, &top.path);
         Ok(frame(left, device, top.path, git))
     }
@@ -166,7 +167,8 @@ impl<'b> Walk<'b> {
         path: &Path,
         around: impl FnOnce() -> Option<Worktree>,
     ) -> Option<Worktree> {
-        self.options.gitignore.then(|| Worktree::enter(around(), fd.as_fd(), path)).flatten()
+        let user = &self.options.git_user;
+        self.options.gitignore.then(|| Worktree::enter(around(), fd.as_fd(), path, user)).flatten()
     }
 
     /// What is in an open directory. What cannot be listed is told and counts as empty.
@@ -274,7 +276,7 @@ impl<'w, 'b> Walker<'w, 'b> {
         let Some(mut node) = node else { return Ok(None) };
         node.name = name;
         if root.target {
-            let git = || Worktree::around(&root.path);
+            let git = || Worktree::around(&root.path, &self.walk.options.git_user);
             return self.take(frame, known, &dir, own, root.path.clone(), node, &git);
         }
         let before = known.subtrees(&node.name);
