@@ -11,8 +11,6 @@ use crate::error::{ImageError, Result};
 
 /// First bytes that a pipe keeps.
 const KEPT_FIRST: usize = 64 << 10;
-/// Last bytes that a pipe keeps: compressed clusters reach a little into what follows them.
-const KEPT_LAST: usize = 4096;
 
 /// Bytes of an image.
 pub trait Source {
@@ -27,6 +25,9 @@ pub trait Source {
     /// # Errors
     /// Reading failed, or a pipe would have to go back: [`ImageError::NeedsFile`].
     fn read_at(&mut self, offset: u64, into: &mut [u8]) -> Result<usize>;
+
+    /// Steps back of up to so many bytes are to come; a pipe keeps them from now on.
+    fn keep_last(&mut self, _bytes: usize) {}
 
     /// The first range at or behind `from` that is no hole of the file; `None` when only a hole follows.
     ///
@@ -129,12 +130,14 @@ pub struct Stream<R> {
     at: u64,
     first: Vec<u8>,
     last: Vec<u8>,
+    /// As many of them, at least.
+    keep_last: usize,
 }
 
 impl<R: Read> Stream<R> {
     /// `length`: how many bytes will come, when that is known.
     pub const fn new(inner: R, length: Option<u64>) -> Self {
-        Self { inner, length, at: 0, first: Vec::new(), last: Vec::new() }
+        Self { inner, length, at: 0, first: Vec::new(), last: Vec::new(), keep_last: 512 }
     }
 
     /// Takes bytes from the pipe; fewer only at its end.
@@ -155,10 +158,12 @@ impl<R: Read> Stream<R> {
     fn keep(&mut self, bytes: &[u8]) {
         let wanted = KEPT_FIRST.saturating_sub(self.first.len()).min(bytes.len());
         self.first.extend(bytes.iter().take(wanted));
-        let tail = bytes.get(bytes.len().saturating_sub(KEPT_LAST)..).unwrap_or(&[]);
+        let tail = bytes.get(bytes.len().saturating_sub(self.keep_last)..).unwrap_or(&[]);
         self.last.extend_from_slice(tail);
-        let over = self.last.len().saturating_sub(KEPT_LAST);
-        self.last.drain(..over);
+        // Rarely, so that small steps do not move it each time.
+        if self.last.len() > 2 * self.keep_last {
+            self.last.drain(..self.last.len() - self.keep_last);
+        }
         self.at += bytes.len() as u64;
     }
 
@@ -190,6 +195,10 @@ impl<R: Read> Source for Stream<R> {
 
     fn is_seekable(&self) -> bool {
         false
+    }
+
+    fn keep_last(&mut self, bytes: usize) {
+        self.keep_last = bytes;
     }
 
     fn read_at(&mut self, offset: u64, into: &mut [u8]) -> Result<usize> {
@@ -225,8 +234,10 @@ mod tests {
 
     #[test]
     fn a_pipe_keeps_its_start_and_its_last_bytes() {
-        let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n / 7) as u8).collect();
+        let bytes: Vec<u8> = (0..900_000_u32).map(|n| (n / 7) as u8).collect();
+        let kept = 100_000;
         let mut pipe = Stream::new(&bytes[..], None);
+        pipe.keep_last(kept);
         let mut get = |offset: usize, length: usize| {
             let mut into = vec![0; length];
             let read = pipe.read_at(offset as u64, &mut into)?;
@@ -238,8 +249,11 @@ mod tests {
         assert_eq!(get(200_000, 10).unwrap(), 10);
         assert_eq!(get(200_010 - 4096, 5000).unwrap(), 5000);
         assert_eq!(get(0, 60_000).unwrap(), 60_000);
+        assert_eq!(get(100_000, 10).unwrap(), 10);
+        assert_eq!(get(800_000, 10).unwrap(), 10);
+        assert_eq!(get(800_010 - kept, 150_000).unwrap(), 150_000);
         assert!(matches!(get(100_000, 10), Err(ImageError::NeedsFile { .. })));
-        assert_eq!(get(299_990, 100).unwrap(), 10);
-        assert_eq!(get(299_999, 100).unwrap(), 1);
+        assert_eq!(get(899_990, 100).unwrap(), 10);
+        assert_eq!(get(899_999, 100).unwrap(), 1);
     }
 }

@@ -17,6 +17,8 @@ use crate::format::Format;
 use crate::sink::{Head, Sink};
 use crate::source::{Source, read_exact};
 
+/// What is kept of a pipe: QEMU writes several clusters at once, and fills up what is free before a table with compressed data of that table.
+const KEPT: usize = 8 << 20;
 /// Places that wait for their turn while a pipe is read.
 const WAITING_MAX: usize = 1 << 20;
 
@@ -81,6 +83,7 @@ impl Reader {
 
     fn read_pipe(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> Result<()> {
         let mut waiting = BinaryHeap::new();
+        source.keep_last(KEPT);
         let tables = self.tables(source)?.into_iter();
         waiting.extend(tables.map(|(at, first)| Reverse((at, Waiting::Table(first)))));
         while let Some(Reverse((at, next))) = waiting.pop() {

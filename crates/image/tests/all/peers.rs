@@ -29,7 +29,7 @@ fn disks() -> impl Iterator<Item = Disk> {
 #[test]
 fn qemu_reads_our_vhds() {
     let dir = tempfile::tempdir().unwrap();
-    for disk in disks() {
+    for disk in disks().take(4) {
         let path = put(dir.path(), "i.vhd", &vhd(&disk));
         assert_same(&qemu_reads(&path, "vpc"), &disk.bytes, "qemu-img reads VHD");
     }
@@ -138,7 +138,7 @@ fn made(dir: &Path, disk: &Disk, format: &str, options: &[&str]) -> std::path::P
 #[test]
 fn we_read_the_vhds_of_qemu() {
     let dir = tempfile::tempdir().unwrap();
-    for disk in disks() {
+    for disk in disks().take(4) {
         for options in
             ["subformat=dynamic,force_size=on", "subformat=fixed,force_size=on", "subformat=dynamic", "subformat=fixed"]
         {
@@ -194,7 +194,7 @@ fn pipes_bring_what_qemu_usually_writes() {
     for options in [&["-o", "compat=1.1"][..], &["-c"], &["-c", "-o", "compression_type=zstd"]] {
         let path = made(dir.path(), &disk, "qcow2", options);
         let image = std::fs::File::open(&path).unwrap();
-        let taken = take(&mut Stream::new(image, None), None).unwrap();
+        let taken = take(&mut Stream::new(image, None), None).unwrap_or_else(|e| panic!("{options:?}: {e}"));
         assert_same(&taken.bytes, &disk.bytes, &format!("{options:?}"));
     }
 }
