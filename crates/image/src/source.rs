@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(get(200_000, 10).unwrap(), 10);
         assert_eq!(get(200_010 - 4096, 5000).unwrap(), 5000);
         assert_eq!(get(0, 60_000).unwrap(), 60_000);
-        assert_eq!(get(100_000, 10).unwrap(), 10);
+        assert_eq!(get(110_000, 10).unwrap(), 10);
         assert_eq!(get(800_000, 10).unwrap(), 10);
         assert_eq!(get(800_010 - kept, 150_000).unwrap(), 150_000);
         assert!(matches!(get(100_000, 10), Err(ImageError::NeedsFile { .. })));
