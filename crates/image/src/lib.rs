@@ -26,6 +26,7 @@ mod vhd;
 
 pub use content::{Content, Units};
 pub use error::{ImageError, Result};
+pub use fields::is_zero;
 pub use format::Format;
 pub use qcow2::{Codec, Layer, Packer, Qcow2Plan};
 pub use raw::write_raw;

@@ -12,6 +12,8 @@ mod write;
 
 pub use codec::Codec;
 pub use header::MAGIC;
+#[cfg(feature = "fuzzing")]
+pub use header::{BYTES as HEADER_BYTES, Header};
 pub use pack::Packer;
 pub use read::read;
 pub use write::{Layer, Qcow2Plan};

@@ -10,6 +10,8 @@ mod write;
 
 pub use footer::{COOKIE, Footer, Kind};
 pub use header::Header;
+#[cfg(feature = "fuzzing")]
+pub use header::BYTES as HEADER_BYTES;
 pub use read::{ends_as_fixed, fixed_size, read};
 pub use write::{Identity, VhdPlan};
 

@@ -3,6 +3,7 @@
 
 mod disks;
 mod extract;
+mod images;
 mod filesystems;
 mod maintenance;
 mod snapshots;
@@ -39,6 +40,7 @@ pub fn router(shared: Shared) -> Router {
             "/api/v1",
             filesystems::routes()
                 .merge(disks::routes())
+                .merge(images::routes())
                 .merge(snapshots::routes())
                 .merge(maintenance::routes()),
         )
