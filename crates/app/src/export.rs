@@ -9,7 +9,8 @@ use std::ops::Range;
 use parking_lot::Mutex;
 use tintype_disk::{Allocation, Blocks, ByteRange, DiskView, Equal, Kept, Run};
 use tintype_image::{
-    Content, Format, Identity, ImageError, Layer, Parent, Qcow2Plan, Uuid, VhdPlan, write_raw, write_runs,
+    Content, Format, Identity, ImageError, Layer, Parent, Qcow2Plan, Uuid, VhdPlan, write_raw,
+    write_runs,
 };
 use tintype_model::{MomentName, SnapshotName, SnapshotRef, VolumeName};
 use tintype_store::{MomentRef, Snapshot, Store, Volume};
@@ -57,7 +58,8 @@ impl App {
         match wish.format {
             Format::Vhd => {
                 let timestamp = self.vhd_time(&wish.moment)?;
-                let plan = VhdPlan::new(&content, Identity { uuid, timestamp, parent }).map_err(write)?;
+                let plan =
+                    VhdPlan::new(&content, Identity { uuid, timestamp, parent }).map_err(write)?;
                 let mut out = begin(head(wish, &content, uuid, Some(plan.length()), 0))?;
                 plan.write(&mut out).and_then(|()| flush(&mut out)).map_err(write)
             }
@@ -73,7 +75,9 @@ impl App {
             Format::Runs => {
                 let data = data_bytes(&content).map_err(|e| write(ImageError::Content(e)))?;
                 let mut out = begin(head(wish, &content, uuid, None, data))?;
-                write_runs(&content, Some(uuid), data, &mut out).and_then(|()| flush(&mut out)).map_err(write)
+                write_runs(&content, Some(uuid), data, &mut out)
+                    .and_then(|()| flush(&mut out))
+                    .map_err(write)
             }
         }
     }
@@ -101,8 +105,13 @@ impl App {
             kept.push(Kept::new(store, before.unwrap_or(*moment), *moment).map_err(fail)?);
             before = Some(*moment);
         }
-        let contents: Vec<DiskContent<'_>> =
-            kept.iter().map(|kept| { let [_, view] = kept.views(); DiskContent::new(view) }).collect();
+        let contents: Vec<DiskContent<'_>> = kept
+            .iter()
+            .map(|kept| {
+                let [_, view] = kept.views();
+                DiskContent::new(view)
+            })
+            .collect();
         let mut layers = Vec::new();
         for (index, (content, kept)) in contents.iter().zip(&kept).enumerate() {
             let changed = match index {
@@ -181,7 +190,12 @@ impl App {
         }
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|e| {
-            AppError::new(ErrorKind::Unavailable, "system", format!("has no random bytes: {e}"), "Try again.")
+            AppError::new(
+                ErrorKind::Unavailable,
+                "system",
+                format!("has no random bytes: {e}"),
+                "Try again.",
+            )
         })?;
         Ok(Uuid::from_bits(u128::from_be_bytes(random)))
     }
@@ -245,7 +259,13 @@ fn refuse_impossible(wish: &DiskExport) -> AppResult<()> {
     Ok(())
 }
 
-fn head(wish: &DiskExport, content: &DiskContent<'_>, uuid: Uuid, length: Option<u64>, data: u64) -> ExportHead {
+fn head(
+    wish: &DiskExport,
+    content: &DiskContent<'_>,
+    uuid: Uuid,
+    length: Option<u64>,
+    data: u64,
+) -> ExportHead {
     ExportHead {
         length,
         size: content.size(),

@@ -24,13 +24,20 @@ const GROW: u64 = 1 << 30;
 
 impl App {
     /// Reads an image. A whole one becomes a new disk; a delta leads the disk of that name on, when it stands where the delta begins.
-    pub fn disk_import(&self, wish: &DiskImport, source: &mut dyn Source) -> AppResult<DiskImported> {
-        let mut import = Import { app: self, wish, target: None, head: None, written: 0, failure: None };
+    pub fn disk_import(
+        &self,
+        wish: &DiskImport,
+        source: &mut dyn Source,
+    ) -> AppResult<DiskImported> {
+        let mut import =
+            Import { app: self, wish, target: None, head: None, written: 0, failure: None };
         let read = tintype_image::read(source, wish.format, &mut import);
         let Import { target, head, written, failure, .. } = import;
         let ended = match (read, failure) {
             (_, Some(error)) => Err(error),
-            (Err(error), None) => Err(image_error(&format!("image for disk {}", wish.name), &error)),
+            (Err(error), None) => {
+                Err(image_error(&format!("image for disk {}", wish.name), &error))
+            }
             (Ok(format), None) => Ok(format),
         };
         let Some(target) = target else { return Err(ended.err().unwrap_or_else(no_target)) };
@@ -60,7 +67,9 @@ pub(crate) fn remove_halves(store: &Store) {
     }
     let halves = store.snapshots(None).into_iter().filter(|snapshot| snapshot.meta.importing);
     let halves: Vec<_> = halves.map(|snapshot| snapshot.id).collect();
-    if !halves.is_empty() && let Err(error) = store.delete_snapshots(&halves) {
+    if !halves.is_empty()
+        && let Err(error) = store.delete_snapshots(&halves)
+    {
         tracing::error!(%error, "half imported deltas cannot be removed");
     }
 }
@@ -80,7 +89,13 @@ enum Target {
     /// A new disk.
     New { volume: Volume, disk: Arc<Disk> },
     /// A line beside the live one.
-    Beside { volume: Volume, snapshot: Arc<Snapshot>, disk: Arc<Disk>, live: Arc<Disk>, generation: u64 },
+    Beside {
+        volume: Volume,
+        snapshot: Arc<Snapshot>,
+        disk: Arc<Disk>,
+        live: Arc<Disk>,
+        generation: u64,
+    },
 }
 
 impl Target {
@@ -96,7 +111,9 @@ impl Target {
         let fail = |e| store_error(&object, &e);
         match self {
             Self::New { volume, .. } => {
-                app.store()?.update_volume(volume.id, &mut |meta| meta.importing = false).map_err(fail)?;
+                app.store()?
+                    .update_volume(volume.id, &mut |meta| meta.importing = false)
+                    .map_err(fail)?;
             }
             Self::Beside { volume, snapshot, live, generation, .. } => {
                 let _one_change = app.admin.lock();
@@ -118,14 +135,18 @@ impl Target {
     /// Takes away what nobody needs: a half disk, or the line beside the live one.
     fn remove(&self, app: &App) {
         let removed = match self {
-            Self::New { volume, .. } => app.forget_line(LineRef::Volume(volume.id)).and_then(|()| {
-                let store = app.store()?;
-                store.delete_volume(volume.id, true).map_err(|e| store_error("half disk", &e))
-            }),
+            Self::New { volume, .. } => {
+                app.forget_line(LineRef::Volume(volume.id)).and_then(|()| {
+                    let store = app.store()?;
+                    store.delete_volume(volume.id, true).map_err(|e| store_error("half disk", &e))
+                })
+            }
             Self::Beside { snapshot, .. } => {
                 app.forget_line(LineRef::Snapshot(snapshot.id)).and_then(|()| {
                     let store = app.store()?;
-                    store.delete_snapshots(&[snapshot.id]).map_err(|e| store_error("half delta", &e))
+                    store
+                        .delete_snapshots(&[snapshot.id])
+                        .map_err(|e| store_error("half delta", &e))
                 })
             }
         };
@@ -170,7 +191,8 @@ impl Import<'_> {
         meta.importing = true;
         let object = self.object();
         let store = self.app.store()?;
-        let volume = store.create_volume(NewVolume { meta }).map_err(|e| store_error(&object, &e))?;
+        let volume =
+            store.create_volume(NewVolume { meta }).map_err(|e| store_error(&object, &e))?;
         let line = LineRef::Volume(volume.id);
         let made = tintype_disk::create(&store, line, head.size.unwrap_or(GROW))
             .map_err(|e| disk_error(&object, &e))
@@ -191,7 +213,9 @@ impl Import<'_> {
             ErrorKind::NotFound => AppError::new(
                 ErrorKind::NotFound,
                 self.object(),
-                format!("does not exist, and the image holds only what differs from image {parent}"),
+                format!(
+                    "does not exist, and the image holds only what differs from image {parent}"
+                ),
                 format!("Import image {parent} first, under this name."),
             ),
             _ => error,
@@ -203,8 +227,9 @@ impl Import<'_> {
         }
         let store = self.app.store()?;
         let object = self.object();
-        let snapshot =
-            store.create_snapshot(volume.id, beside_meta()?).map_err(|e| store_error(&object, &e))?;
+        let snapshot = store
+            .create_snapshot(volume.id, beside_meta()?)
+            .map_err(|e| store_error(&object, &e))?;
         match self.app.open_line(LineRef::Snapshot(snapshot.id), &object) {
             Ok(disk) => Ok(Target::Beside { volume, snapshot, disk, live, generation }),
             Err(error) => {
@@ -266,7 +291,12 @@ fn beside_meta() -> AppResult<NewSnapshot> {
     let now = Timestamp::now();
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|e| {
-        AppError::new(ErrorKind::Unavailable, "system", format!("has no random bytes: {e}"), "Try again.")
+        AppError::new(
+            ErrorKind::Unavailable,
+            "system",
+            format!("has no random bytes: {e}"),
+            "Try again.",
+        )
     })?;
     let name = SnapshotName::new(format!("import-{:016x}", u64::from_be_bytes(random)))?;
     let mut meta = SnapshotMeta::new(name.clone(), AccessPoint::from(name), now);

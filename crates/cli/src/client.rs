@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
 use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
 use hyper::{HeaderMap, Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -66,7 +66,8 @@ impl Client {
         let (writer, body) = outgoing(None);
         std::thread::scope(|scope| {
             let writing = scope.spawn(move || write(writer));
-            let answer = self.run(self.exchange(Method::POST, path, body, whole)).and_then(|answer| answer);
+            let answer =
+                self.run(self.exchange(Method::POST, path, body, whole)).and_then(|answer| answer);
             let written = writing.join().map_err(|_| self.broken(&"a thread ended"))?;
             Ok((written, answer))
         })
@@ -157,7 +158,11 @@ impl Client {
 async fn whole(response: Response<Incoming>) -> hyper::Result<CliResult<Bytes>> {
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
-    Ok(if status.is_success() { Ok(body) } else { Err(CliError::from_answer(status.as_u16(), &body)) })
+    Ok(if status.is_success() {
+        Ok(body)
+    } else {
+        Err(CliError::from_answer(status.as_u16(), &body))
+    })
 }
 
 /// Reads an answer.

@@ -96,9 +96,22 @@ fn both(data: &[u8], format: Option<Format>) {
     }
 }
 
+/// The bytes with the sums of footer and header made right, so that what lies behind these checks is reached.
+fn summed(data: &[u8]) -> Vec<u8> {
+    let mut bytes = data.to_vec();
+    for (from, to, at) in [(0, 512, 64), (512, 1536, 36)] {
+        if let Some(part) = bytes.get_mut(from..to) {
+            let sum = vhd::checksum(part, at).to_be_bytes();
+            part[at..at + 4].copy_from_slice(&sum);
+        }
+    }
+    bytes
+}
+
 /// A VHD of any kind.
 pub fn vhd(data: &[u8]) {
     both(data, Some(Format::Vhd));
+    both(&summed(data), Some(Format::Vhd));
     if let Some(bytes) = data.first_chunk::<512>()
         && let Ok(footer) = vhd::Footer::decode(bytes)
     {

@@ -205,7 +205,12 @@ impl<W: Write> Sink for RunsWriter<W> {
 ///
 /// # Errors
 /// The content cannot be read (the other side is told), or not be written.
-pub fn write_runs(content: &dyn Content, uuid: Option<Uuid>, expected: u64, out: &mut dyn Write) -> Result<()> {
+pub fn write_runs(
+    content: &dyn Content,
+    uuid: Option<Uuid>,
+    expected: u64,
+    out: &mut dyn Write,
+) -> Result<()> {
     let mut writer = RunsWriter::new(out, expected);
     let head = Head { format: Format::Runs, size: Some(content.size()), uuid, parent: None };
     writer.begin(&head).map_err(ImageError::Write)?;

@@ -40,7 +40,9 @@ impl fmt::Debug for Uuid {
 
 /// The text is no name of an image.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no UUID: write 32 hexadecimal digits, as in 01234567-89ab-cdef-0123-456789abcdef")]
+#[error(
+    "{text:?} is no UUID: write 32 hexadecimal digits, as in 01234567-89ab-cdef-0123-456789abcdef"
+)]
 pub struct NotAUuid {
     text: String,
 }
@@ -66,7 +68,9 @@ mod tests {
         let uuid = Uuid::from_bits(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         assert_eq!(uuid.to_string(), "01234567-89ab-8def-8123-456789abcdef");
         assert_eq!(uuid.to_string().parse::<Uuid>().unwrap(), uuid);
-        for bad in ["", "1", "01234567-89ab-8def-8123-456789abcdeg", "+1234567-89ab-8def-8123-456789abcde"] {
+        for bad in
+            ["", "1", "01234567-89ab-8def-8123-456789abcdeg", "+1234567-89ab-8def-8123-456789abcde"]
+        {
             assert!(bad.parse::<Uuid>().is_err(), "{bad}");
         }
     }

@@ -5,4 +5,4 @@ use tintype_testkit::{Meter, hostile_tests};
 #[global_allocator]
 static METER: Meter = Meter;
 
-hostile_tests!("image_", tintype_image::hostile, vhd / 20, qcow2 / 20, runs / 20, any / 20);
+hostile_tests!("image_", tintype_image::hostile, vhd / 4, qcow2 / 20, runs / 2, any / 20);

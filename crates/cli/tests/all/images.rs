@@ -26,7 +26,8 @@ fn raw_disk(world: &World, name: &str, size: u64, seed: u64) -> Vec<u8> {
     for _ in 0..12 {
         let at = (rng.below(size) / 4096 * 4096) as usize;
         let length = (4096 * (1 + rng.below(200)) as usize).min(bytes.len() - at);
-        let data = if rng.once_in(2) { rng.bytes(length) } else { vec![rng.number() as u8; length] };
+        let data =
+            if rng.once_in(2) { rng.bytes(length) } else { vec![rng.number() as u8; length] };
         bytes[at..at + length].copy_from_slice(&data);
     }
     std::fs::write(world.path(name), &bytes).unwrap();
@@ -131,7 +132,11 @@ fn deltas_lead_a_copy_from_moment_to_moment() {
     world.ok("disk import c.vhd copy");
     assert_eq!(content(&world, "copy"), c);
     assert_eq!(content(&world, "copy@a"), a);
-    assert_eq!(world.json("snapshot list copy").as_array().unwrap().len(), 2, "nothing else is left");
+    assert_eq!(
+        world.json("snapshot list copy").as_array().unwrap().len(),
+        2,
+        "nothing else is left"
+    );
 
     // After a write it stands nowhere; going back to a moment is standing there again.
     write(&world, "copy", &["write -P 1 0 512"]);
@@ -177,7 +182,9 @@ fn half_imports_leave_nothing() {
             .unwrap();
         let mut input = child.stdin.take().unwrap();
         input.write_all(&bytes[..24 << 20]).unwrap();
-        let shown = || world.json("disk list").as_array().unwrap().iter().any(|disk| disk["importing"] == true);
+        let shown = || {
+            world.json("disk list").as_array().unwrap().iter().any(|disk| disk["importing"] == true)
+        };
         while !shown() {
             std::thread::yield_now();
         }
@@ -189,7 +196,8 @@ fn half_imports_leave_nothing() {
         child.kill().unwrap();
         child.wait().unwrap();
         drop(input);
-        while world.json("disk list").as_array().unwrap().iter().any(|disk| disk["name"] == "half") {
+        while world.json("disk list").as_array().unwrap().iter().any(|disk| disk["name"] == "half")
+        {
             std::thread::yield_now();
         }
     }

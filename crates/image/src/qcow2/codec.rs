@@ -86,7 +86,9 @@ pub fn unpack(codec: Codec, packed: &[u8], cluster: &mut [u8]) -> bool {
         }
         Codec::Zstd => {
             // The length of the frame first: what lies behind it is another cluster.
-            let Ok(length) = zstd::zstd_safe::find_frame_compressed_size(packed) else { return false };
+            let Ok(length) = zstd::zstd_safe::find_frame_compressed_size(packed) else {
+                return false;
+            };
             let Some(frame) = packed.get(..length) else { return false };
             let done = zstd::bulk::decompress_to_buffer(frame, cluster);
             done.is_ok_and(|written| written == cluster.len())

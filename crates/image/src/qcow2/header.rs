@@ -96,11 +96,15 @@ impl Header {
             ));
         }
         refuse_others(bytes)?;
-        let (codec, subclusters) = if version == 3 { features(bytes)? } else { (Codec::Deflate, false) };
+        let (codec, subclusters) =
+            if version == 3 { features(bytes)? } else { (Codec::Deflate, false) };
         let cluster_bits = be32(bytes, 20);
         let least = if subclusters { 14 } else { 9 };
         if !(least..=21).contains(&cluster_bits) {
-            return Err(damaged("cluster bits", format!("{cluster_bits} is not from {least} to 21")));
+            return Err(damaged(
+                "cluster bits",
+                format!("{cluster_bits} is not from {least} to 21"),
+            ));
         }
         let header = Self {
             version,
@@ -125,7 +129,10 @@ impl Header {
         }
         let needed = self.needed();
         if needed * 8 > L1_BYTES_MAX {
-            return Err(damaged("size", format!("{} bytes need too large a first table", self.size)));
+            return Err(damaged(
+                "size",
+                format!("{} bytes need too large a first table", self.size),
+            ));
         }
         if u64::from(self.l1_entries) < needed {
             let detail = format!("has {} entries, the disk needs {needed}", self.l1_entries);
@@ -211,7 +218,10 @@ fn features(bytes: &[u8; BYTES]) -> Result<(Codec, bool)> {
     }
     let length = be32(bytes, 100);
     if length < SHORT || !length.is_multiple_of(8) {
-        return Err(damaged("header length", format!("{length} is too short, or no multiple of 8")));
+        return Err(damaged(
+            "header length",
+            format!("{length} is too short, or no multiple of 8"),
+        ));
     }
     let order = be32(bytes, 96);
     if order > 6 {

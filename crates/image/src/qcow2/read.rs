@@ -6,10 +6,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::PLACE;
 use super::codec::unpack;
 use super::header::{BYTES, Header};
 use super::table::{Piece, Place, SLICE, pieces};
-use super::PLACE;
 use crate::PIECE;
 use crate::error::{ImageError, Result};
 use crate::fields::be64;
@@ -61,6 +61,9 @@ enum Waiting {
     Piece(Piece),
 }
 
+/// Takes the pieces of part of a table.
+type Each<'e> = dyn FnMut(&mut Reader, &mut dyn Source, &[Piece]) -> Result<()> + 'e;
+
 struct Reader {
     header: Header,
     /// Bytes of the image, when known.
@@ -92,10 +95,12 @@ impl Reader {
                 Waiting::Table(first) => {
                     self.each_slice(source, at, first, &mut |_, _, pieces| {
                         if waiting.len() + pieces.len() > WAITING_MAX {
-                            let part = "what a pipe can hold of it (its clusters are too scattered)";
+                            let part =
+                                "what a pipe can hold of it (its clusters are too scattered)";
                             return Err(ImageError::NeedsFile { part });
                         }
-                        let each = pieces.iter().map(|piece| Reverse((piece.at, Waiting::Piece(*piece))));
+                        let each =
+                            pieces.iter().map(|piece| Reverse((piece.at, Waiting::Piece(*piece))));
                         waiting.extend(each);
                         Ok(())
                     })?;
@@ -133,7 +138,10 @@ impl Reader {
             return Ok(None);
         }
         if !at.is_multiple_of(self.header.cluster()) {
-            return Err(damaged("first table", format!("a table lies at {at}, which is no start of a cluster")));
+            return Err(damaged(
+                "first table",
+                format!("a table lies at {at}, which is no start of a cluster"),
+            ));
         }
         self.check_inside(at, self.header.cluster(), "a table")?;
         Ok(Some(at))
@@ -160,7 +168,7 @@ impl Reader {
         source: &mut dyn Source,
         at: u64,
         first: u64,
-        each: &mut dyn FnMut(&mut Self, &mut dyn Source, &[Piece]) -> Result<()>,
+        each: &mut Each<'_>,
     ) -> Result<()> {
         let table = self.header.cluster();
         let mut slice = vec![0; SLICE.min(table) as usize];
@@ -229,4 +237,3 @@ impl Reader {
         sink.data(piece.guest, cluster).map_err(ImageError::Sink)
     }
 }
-

@@ -81,7 +81,11 @@ fn plain(header: &Header, guest: u64, word: u64, parts: u64, list: &mut Vec<Piec
     }
     if word & 1 != 0 {
         // All zero, perhaps with room that is kept.
-        return if header.version == 3 { Ok(()) } else { Err(damaged(guest, "has a bit of version 3")) };
+        return if header.version == 3 {
+            Ok(())
+        } else {
+            Err(damaged(guest, "has a bit of version 3"))
+        };
     }
     if at != 0 {
         push(header, list, at, guest, header.cluster());

@@ -177,9 +177,13 @@ impl<'c> Qcow2Plan<'c> {
 
     fn places(&self) -> Places {
         let table = self.snapshot_table(&Places::default()).len() as u64;
-        let first: Vec<u64> = self.tables.iter().map(|tables| clusters(tables.len() as u64 * 8).max(1)).collect();
-        let second: Vec<u64> =
-            self.tables.iter().map(|tables| tables.iter().filter(|used| **used).count() as u64).collect();
+        let first: Vec<u64> =
+            self.tables.iter().map(|tables| clusters(tables.len() as u64 * 8).max(1)).collect();
+        let second: Vec<u64> = self
+            .tables
+            .iter()
+            .map(|tables| tables.iter().filter(|used| **used).count() as u64)
+            .collect();
         let others = 1 + clusters(table) + first.iter().chain(&second).sum::<u64>() + self.data;
         let (counts, counts_table) = count_clusters(others);
         let snapshots_at = 1 + counts_table + counts;
@@ -192,7 +196,15 @@ impl<'c> Qcow2Plan<'c> {
         let first_at = first.iter().map(&mut place).collect();
         let second_at = second.iter().map(&mut place).collect();
         let data_at = next;
-        Places { counts, counts_table, snapshots_at, first_at, second_at, data_at, total: next + self.data }
+        Places {
+            counts,
+            counts_table,
+            snapshots_at,
+            first_at,
+            second_at,
+            data_at,
+            total: next + self.data,
+        }
     }
 
     /// Writes the image.
@@ -204,7 +216,8 @@ impl<'c> Qcow2Plan<'c> {
         let mut out = Clusters { out, buf: Vec::with_capacity(PIECE + CLUSTER as usize) };
         out.put(&self.header(&places).encode())?;
         out.fill_up()?;
-        (0..places.counts).try_for_each(|index| out.number((1 + places.counts_table + index) * CLUSTER))?;
+        (0..places.counts)
+            .try_for_each(|index| out.number((1 + places.counts_table + index) * CLUSTER))?;
         out.fill_up()?;
         self.write_counts(&places, &mut out)?;
         out.put(&self.snapshot_table(&places))?;
@@ -212,7 +225,7 @@ impl<'c> Qcow2Plan<'c> {
         for (tables, at) in self.tables.iter().zip(&places.second_at) {
             let mut next = *at;
             for used in tables {
-                out.number(if *used { next * CLUSTER | COPIED } else { 0 })?;
+                out.number(if *used { (next * CLUSTER) | COPIED } else { 0 })?;
                 next += u64::from(*used);
             }
             // A disk always has a first table.
@@ -239,7 +252,11 @@ impl<'c> Qcow2Plan<'c> {
             counts_at: CLUSTER,
             counts_clusters: places.counts_table as u32,
             snapshots: self.snapshots().len() as u32,
-            snapshots_at: if self.snapshots().is_empty() { 0 } else { places.snapshots_at * CLUSTER },
+            snapshots_at: if self.snapshots().is_empty() {
+                0
+            } else {
+                places.snapshots_at * CLUSTER
+            },
             codec: Codec::Deflate,
             subclusters: false,
         }
@@ -247,7 +264,8 @@ impl<'c> Qcow2Plan<'c> {
 
     fn write_counts(&self, places: &Places, out: &mut Clusters<'_>) -> Result<()> {
         for cluster in 0..places.counts * COUNTS {
-            let data = cluster.checked_sub(places.data_at).and_then(|at| self.references.get(at as usize));
+            let data =
+                cluster.checked_sub(places.data_at).and_then(|at| self.references.get(at as usize));
             let count = if cluster < places.total { data.copied().unwrap_or(1) } else { 0 };
             out.put(&count.to_be_bytes())?;
         }
@@ -300,7 +318,7 @@ impl<'c> Qcow2Plan<'c> {
                 let place = run.place + step;
                 let shared = self.references.get(place as usize).is_some_and(|count| *count != 1);
                 let flag = if shared { 0 } else { COPIED };
-                next(run.guest + step, (places.data_at + place) * CLUSTER | flag, out)?;
+                next(run.guest + step, ((places.data_at + place) * CLUSTER) | flag, out)?;
             }
             Ok(())
         })?;
@@ -333,7 +351,13 @@ impl<'c> Qcow2Plan<'c> {
 }
 
 /// Splits clusters that are there into those that changed, which get new places, and those that lie where they lay before.
-fn split(there: Range<u64>, changed: &[Range<u64>], before: &[Run], data: &mut u64, runs: &mut Vec<Run>) {
+fn split(
+    there: Range<u64>,
+    changed: &[Range<u64>],
+    before: &[Run],
+    data: &mut u64,
+    runs: &mut Vec<Run>,
+) {
     let mut guest = there.start;
     while guest < there.end {
         let old = before.partition_point(|run| run.guest + run.count <= guest);
@@ -348,7 +372,8 @@ fn split(there: Range<u64>, changed: &[Range<u64>], before: &[Run], data: &mut u
             }
             _ => {
                 // New: up to where something old goes on unchanged.
-                let in_change = next.filter(|range| range.start <= guest).map_or(guest, |range| range.end);
+                let in_change =
+                    next.filter(|range| range.start <= guest).map_or(guest, |range| range.end);
                 let old_from = old.map_or(u64::MAX, |old| old.guest);
                 let end = if in_change > guest { in_change } else { old_from };
                 let end = end.min(there.end).max(guest + 1);

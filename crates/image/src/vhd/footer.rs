@@ -82,7 +82,10 @@ impl Footer {
         }
         let (told, counted) = (be32(bytes, SUM_AT), checksum(bytes, SUM_AT));
         if told != counted {
-            return Err(damaged("footer checksum", format!("is {told:#x}, the bytes have {counted:#x}")));
+            return Err(damaged(
+                "footer checksum",
+                format!("is {told:#x}, the bytes have {counted:#x}"),
+            ));
         }
         let version = be32(bytes, 12);
         if version >> 16 != VERSION >> 16 {
@@ -106,11 +109,8 @@ impl Footer {
 /// Cylinders, heads and sectors of a disk of so many sectors, as the format's specification computes them.
 fn geometry(sectors: u64) -> [u8; 4] {
     let sectors = sectors.min(65535 * 16 * 255);
-    let (per_track, heads, tracks) = if sectors >= 65535 * 16 * 63 {
-        (255, 16, sectors / 255)
-    } else {
-        small_geometry(sectors)
-    };
+    let (per_track, heads, tracks) =
+        if sectors >= 65535 * 16 * 63 { (255, 16, sectors / 255) } else { small_geometry(sectors) };
     let cylinders = ((tracks / heads) as u16).to_be_bytes();
     let [high, low] = cylinders;
     [high, low, heads as u8, per_track]
@@ -174,7 +174,11 @@ pub mod tests {
             (u64::MAX, (65535, 16, 255)),
         ] {
             let [high, low, h, s] = geometry(sectors);
-            assert_eq!((u16::from_be_bytes([high, low]), h, s), (cylinders, heads, per_track), "{sectors}");
+            assert_eq!(
+                (u16::from_be_bytes([high, low]), h, s),
+                (cylinders, heads, per_track),
+                "{sectors}"
+            );
         }
     }
 }

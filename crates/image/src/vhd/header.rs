@@ -80,7 +80,10 @@ impl Header {
         }
         let (told, counted) = (be32(bytes, SUM_AT), checksum(bytes, SUM_AT));
         if told != counted {
-            return Err(damaged("header checksum", format!("is {told:#x}, the bytes have {counted:#x}")));
+            return Err(damaged(
+                "header checksum",
+                format!("is {told:#x}, the bytes have {counted:#x}"),
+            ));
         }
         let version = be32(bytes, 24);
         if version >> 16 != VERSION >> 16 {
@@ -88,12 +91,16 @@ impl Header {
         }
         let block = be32(bytes, 32);
         if !block.is_power_of_two() || !(512..=BLOCK_MAX).contains(&block) {
-            return Err(damaged("block size", format!("{block} is no power of two from 512 to {BLOCK_MAX}")));
+            return Err(damaged(
+                "block size",
+                format!("{block} is no power of two from 512 to {BLOCK_MAX}"),
+            ));
         }
         let parent = differencing.then(|| {
             let name = bytes.get(NAME_AT..NAME_AT + NAME_BYTES).unwrap_or(&[]);
             let (units, _) = name.as_chunks::<2>();
-            let units = units.iter().map(|unit| u16::from_be_bytes(*unit)).take_while(|unit| *unit != 0);
+            let units =
+                units.iter().map(|unit| u16::from_be_bytes(*unit)).take_while(|unit| *unit != 0);
             let name = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
             Parent { uuid: Uuid(id(bytes, 40)), name: name.collect() }
         });
@@ -127,7 +134,10 @@ mod tests {
         let header = Header { table_offset: 2048, entries: 12288, block: 2 << 20, parent: None };
         let bytes = header.encode(0, &[]);
         let hex: String = bytes[..40].iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "6378737061727365ffffffffffffffff0000000000000800000100000000300000200000fffff445");
+        assert_eq!(
+            hex,
+            "6378737061727365ffffffffffffffff0000000000000800000100000000300000200000fffff445"
+        );
         assert_eq!(Header::decode(&bytes, false).unwrap(), header);
     }
 

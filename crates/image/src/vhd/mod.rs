@@ -9,9 +9,9 @@ mod read;
 mod write;
 
 pub use footer::{COOKIE, Footer, Kind};
-pub use header::Header;
 #[cfg(feature = "fuzzing")]
 pub use header::BYTES as HEADER_BYTES;
+pub use header::Header;
 pub use read::{ends_as_fixed, fixed_size, read};
 pub use write::{Identity, VhdPlan};
 
@@ -25,8 +25,9 @@ pub const BLOCK: u64 = 2 << 20;
 pub const UNUSED: u32 = u32::MAX;
 
 /// The sum of bytes that footer and header carry, inverted, without the sum itself.
-fn checksum(bytes: &[u8], sum_at: usize) -> u32 {
-    let sum = |bytes: &[u8]| bytes.iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
+pub fn checksum(bytes: &[u8], sum_at: usize) -> u32 {
+    let sum =
+        |bytes: &[u8]| bytes.iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
     let own = sum(bytes.get(sum_at..sum_at + 4).unwrap_or(&[]));
     !sum(bytes).wrapping_sub(own)
 }

@@ -78,11 +78,16 @@ fn read_fixed_stream(source: &mut dyn Source, sink: &mut dyn Sink) -> Result<()>
     let head = Head { format: Format::Vhd, size: None, uuid: None, parent: None };
     sink.begin(&head).map_err(ImageError::Sink)?;
     let (bytes, last) = raw::stream(source, sink)?;
-    let last: &[u8; SECTOR as usize] =
-        last.as_slice().try_into().map_err(|_| ImageError::CutOff { part: "the footer", at: bytes })?;
+    let last: &[u8; SECTOR as usize] = last
+        .as_slice()
+        .try_into()
+        .map_err(|_| ImageError::CutOff { part: "the footer", at: bytes })?;
     let footer = Footer::decode(last)?;
     if footer.kind != Kind::Fixed || footer.size != bytes {
-        return Err(damaged("current size", format!("is {}, the image holds {bytes} bytes", footer.size)));
+        return Err(damaged(
+            "current size",
+            format!("is {}, the image holds {bytes} bytes", footer.size),
+        ));
     }
     sink.end(bytes).map_err(ImageError::Sink)
 }
@@ -122,7 +127,8 @@ impl Blocks {
     fn read_table(&mut self, source: &mut dyn Source, header: &Header) -> Result<u64> {
         let needed = self.size.div_ceil(self.block);
         if u64::from(header.entries) < needed {
-            let detail = format!("{} entries, a disk of {} bytes needs {needed}", header.entries, self.size);
+            let detail =
+                format!("{} entries, a disk of {} bytes needs {needed}", header.entries, self.size);
             return Err(damaged("block table", detail));
         }
         if needed > BLOCKS_MAX {
@@ -171,7 +177,13 @@ impl Blocks {
     }
 
     /// Tells what a block holds; answers where it ends.
-    fn read_block(&self, source: &mut dyn Source, at: u64, number: u64, sink: &mut dyn Sink) -> Result<u64> {
+    fn read_block(
+        &self,
+        source: &mut dyn Source,
+        at: u64,
+        number: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<u64> {
         let mut bitmap = vec![0; self.bitmap as usize];
         read_exact(source, at, &mut bitmap, "a bitmap")?;
         let data_at = at + self.bitmap;
@@ -221,5 +233,9 @@ fn check_end(source: &mut dyn Source, end: u64) -> Result<()> {
             break;
         }
     }
-    if last.starts_with(COOKIE) { Ok(()) } else { Err(ImageError::CutOff { part: "the footer", at }) }
+    if last.starts_with(COOKIE) {
+        Ok(())
+    } else {
+        Err(ImageError::CutOff { part: "the footer", at })
+    }
 }

@@ -115,7 +115,8 @@ fn other_formats_are_named() {
         let path = dir.path().join(format);
         run("qemu-img", &["create", "-q", "-f", format, path.to_str().unwrap(), "8M"]);
         let file = std::fs::File::open(&path).unwrap();
-        let error = take(&mut tintype_image::FileSource::new(file).unwrap().unwrap(), None).unwrap_err();
+        let error =
+            take(&mut tintype_image::FileSource::new(file).unwrap().unwrap(), None).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
         assert!(take_file(&path, Some(Format::Raw)).size.is_some());
     }

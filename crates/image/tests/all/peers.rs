@@ -67,7 +67,10 @@ fn qemu_sees_every_internal_snapshot() {
         for (index, disk) in disks.iter().take(3).enumerate() {
             let raw = dir.path().join("s.raw");
             let snapshot = format!("snapshot.name=moment {index}");
-            run("qemu-img", &["convert", "-f", "qcow2", "-l", &snapshot, "-O", "raw", text(&path), text(&raw)]);
+            run(
+                "qemu-img",
+                &["convert", "-f", "qcow2", "-l", &snapshot, "-O", "raw", text(&path), text(&raw)],
+            );
             assert_same(&std::fs::read(&raw).unwrap(), &disk.bytes, "a snapshot");
         }
         // QEMU goes back to one, and the image stays sound.
@@ -114,7 +117,10 @@ fn libvhdi_reads_our_vhds_and_chains_of_deltas() {
         let full = Disk::random(&mut rng, size, 6);
         let path = put(dir.path(), "d@a.vhd", &vhd(&full));
         let info = run("vhdiinfo", &[text(&path)]);
-        assert!(info.contains("Dynamic") && info.contains("05050505-0505-0505-0505-050505050505"), "{info}");
+        assert!(
+            info.contains("Dynamic") && info.contains("05050505-0505-0505-0505-050505050505"),
+            "{info}"
+        );
         assert_same(&libvhdi_reads(dir.path(), &[&path]), &full.bytes, "full");
         let (new, ranges) = changed(&mut rng, &full, 4);
         let second = put(dir.path(), "d@b.vhd", &delta(&new, ranges));
@@ -139,9 +145,12 @@ fn made(dir: &Path, disk: &Disk, format: &str, options: &[&str]) -> std::path::P
 fn we_read_the_vhds_of_qemu() {
     let dir = tempfile::tempdir().unwrap();
     for disk in disks().take(4) {
-        for options in
-            ["subformat=dynamic,force_size=on", "subformat=fixed,force_size=on", "subformat=dynamic", "subformat=fixed"]
-        {
+        for options in [
+            "subformat=dynamic,force_size=on",
+            "subformat=fixed,force_size=on",
+            "subformat=dynamic",
+            "subformat=fixed",
+        ] {
             let path = made(dir.path(), &disk, "vpc", &["-o", options]);
             let theirs = qemu_reads(&path, "vpc");
             let image = std::fs::read(&path).unwrap();
@@ -179,8 +188,12 @@ fn we_read_every_qcow2_of_qemu() {
             assert_same(&take_file(&path, None).bytes, &disk.bytes, &format!("{options:?}"));
             let image = std::fs::read(&path).unwrap();
             match take(&mut Stream::new(&image[..], None), None) {
-                Ok(taken) => assert_same(&taken.bytes, &disk.bytes, &format!("{options:?}, a pipe")),
-                Err(error) => assert!(matches!(error, ImageError::NeedsFile { .. }), "{options:?}: {error}"),
+                Ok(taken) => {
+                    assert_same(&taken.bytes, &disk.bytes, &format!("{options:?}, a pipe"))
+                }
+                Err(error) => {
+                    assert!(matches!(error, ImageError::NeedsFile { .. }), "{options:?}: {error}")
+                }
             }
         }
     }
@@ -194,7 +207,8 @@ fn pipes_bring_what_qemu_usually_writes() {
     for options in [&["-o", "compat=1.1"][..], &["-c"], &["-c", "-o", "compression_type=zstd"]] {
         let path = made(dir.path(), &disk, "qcow2", options);
         let image = std::fs::File::open(&path).unwrap();
-        let taken = take(&mut Stream::new(image, None), None).unwrap_or_else(|e| panic!("{options:?}: {e}"));
+        let taken = take(&mut Stream::new(image, None), None)
+            .unwrap_or_else(|e| panic!("{options:?}: {e}"));
         assert_same(&taken.bytes, &disk.bytes, &format!("{options:?}"));
     }
 }
@@ -203,12 +217,15 @@ fn pipes_bring_what_qemu_usually_writes() {
 fn we_read_what_was_written_into_a_qcow2_later() {
     // Writes of a guest: parts of clusters, zeroes, discards, an internal snapshot that shares clusters.
     let dir = tempfile::tempdir().unwrap();
-    for options in ["cluster_size=64k", "cluster_size=4k", "extended_l2=on,cluster_size=64k", "compat=0.10"] {
+    for options in
+        ["cluster_size=64k", "cluster_size=4k", "extended_l2=on,cluster_size=64k", "compat=0.10"]
+    {
         let path = dir.path().join("g.qcow2");
         run("qemu-img", &["create", "-f", "qcow2", "-o", options, text(&path), "64M"]);
         let mut rng = Rng::new(21);
         for round in 0..3 {
-            let mut args = vec!["-f".to_owned(), "qcow2".to_owned(), "-d".to_owned(), "unmap".to_owned()];
+            let mut args =
+                vec!["-f".to_owned(), "qcow2".to_owned(), "-d".to_owned(), "unmap".to_owned()];
             for _ in 0..30 {
                 let (at, length) = (rng.below(120_000) * 512, (1 + rng.below(400)) * 512);
                 let command = match rng.below(4) {
@@ -223,6 +240,10 @@ fn we_read_what_was_written_into_a_qcow2_later() {
             assert_same(&take_file(&path, None).bytes, &qemu_reads(&path, "qcow2"), options);
             run("qemu-img", &["snapshot", "-c", &format!("s{round}"), text(&path)]);
         }
-        assert_same(&take_file(&path, Some(Format::Qcow2)).bytes, &qemu_reads(&path, "qcow2"), options);
+        assert_same(
+            &take_file(&path, Some(Format::Qcow2)).bytes,
+            &qemu_reads(&path, "qcow2"),
+            options,
+        );
     }
 }

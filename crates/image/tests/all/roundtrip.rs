@@ -4,8 +4,8 @@ use std::io::{Cursor, Read};
 
 use proptest::prelude::*;
 use tintype_image::{
-    Codec, Content, Format, Head, ImageError, Identity, Layer, Packer, Parent, Qcow2Plan, RunsWriter, Sink,
-    Stream, Uuid, VhdPlan, read, write_raw, write_runs,
+    Codec, Content, Format, Head, Identity, ImageError, Layer, Packer, Parent, Qcow2Plan,
+    RunsWriter, Sink, Stream, Uuid, VhdPlan, read, write_raw, write_runs,
 };
 use tintype_testkit::Rng;
 
@@ -152,9 +152,12 @@ pub fn moments(rng: &mut Rng, count: usize) -> (Vec<Disk>, Vec<Changes>) {
             // Something is discarded: clusters that no range names any more.
             let at = rng.below(9 << 20) / 65536 * 65536;
             let end = at + 65536 * (1 + rng.below(15));
-            next.ranges = next.ranges.iter().flat_map(|range| {
-                [range.start..range.end.min(at), range.start.max(end)..range.end]
-            }).filter(|range| range.start < range.end).collect();
+            next.ranges = next
+                .ranges
+                .iter()
+                .flat_map(|range| [range.start..range.end.min(at), range.start.max(end)..range.end])
+                .filter(|range| range.start < range.end)
+                .collect();
             next.bytes[at as usize..(end as usize).min(10 << 20)].fill(0);
             changes = united(&changes, at..end.min(10 << 20));
         }

@@ -139,7 +139,8 @@ pub fn take_file(path: &Path, asked: Option<Format>) -> Taken {
 
 /// Runs a program, which must succeed; what it says.
 pub fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    let output =
+        Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
@@ -148,7 +149,10 @@ pub fn run(program: &str, args: &[&str]) -> String {
 /// The bytes of a disk as `qemu-img` reads them.
 pub fn qemu_reads(path: &Path, format: &str) -> Vec<u8> {
     let out = path.with_extension("qemu-raw");
-    run("qemu-img", &["convert", "-f", format, "-O", "raw", path.to_str().unwrap(), out.to_str().unwrap()]);
+    run(
+        "qemu-img",
+        &["convert", "-f", format, "-O", "raw", path.to_str().unwrap(), out.to_str().unwrap()],
+    );
     let bytes = std::fs::read(&out).unwrap();
     std::fs::remove_file(out).unwrap();
     bytes

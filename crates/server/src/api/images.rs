@@ -40,7 +40,8 @@ async fn import(
         capacity: parsed::<ByteSize>(&query, "capacity")?.map(|size| size.0),
         compression: parsed(&query, "compression")?.unwrap_or_default(),
     };
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
     let (reader, feed) = incoming(body, Rest::Take);
     // It goes on when whoever asked has gone: then the body ends with an error, and so does the import.
     tokio::spawn(feed);
@@ -113,7 +114,11 @@ where
 }
 
 fn described(head: &ExportHead) -> HeaderMap {
-    let plain: String = head.file_name.chars().map(|c| if c.is_ascii_graphic() && c != '"' { c } else { '_' }).collect();
+    let plain: String = head
+        .file_name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && c != '"' { c } else { '_' })
+        .collect();
     let texts = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{plain}\"")),
@@ -121,6 +126,7 @@ fn described(head: &ExportHead) -> HeaderMap {
         (HeaderName::from_static("tintype-disk-bytes"), head.size.to_string()),
         (HeaderName::from_static("tintype-data-bytes"), head.data.to_string()),
     ];
-    let value = |(name, text): (HeaderName, String)| Some((name, HeaderValue::from_str(&text).ok()?));
+    let value =
+        |(name, text): (HeaderName, String)| Some((name, HeaderValue::from_str(&text).ok()?));
     texts.into_iter().filter_map(value).collect()
 }

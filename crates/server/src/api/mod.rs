@@ -3,8 +3,8 @@
 
 mod disks;
 mod extract;
-mod images;
 mod filesystems;
+mod images;
 mod maintenance;
 mod snapshots;
 

@@ -70,7 +70,9 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let counted = Arc::clone(&passed);
     let done = client.download(&query(args, asked), move |head, body| {
         let uuid = text(head, "tintype-image");
-        counted.expect(number(head, "content-length").or(number(head, "tintype-data-bytes")).unwrap_or(0));
+        counted.expect(
+            number(head, "content-length").or(number(head, "tintype-data-bytes")).unwrap_or(0),
+        );
         let (size, passed) = (number(head, "tintype-disk-bytes").unwrap_or(0), counted);
         how.take(Counted { inner: body, passed }, out, size).map(|()| (uuid, size))
     });
@@ -100,11 +102,20 @@ impl How {
         }
     }
 
-    fn take(self, mut body: Counted<BodyReader>, mut out: Target, size: u64) -> Result<(), ImageError> {
+    fn take(
+        self,
+        mut body: Counted<BodyReader>,
+        mut out: Target,
+        size: u64,
+    ) -> Result<(), ImageError> {
         match self {
             Self::AsItComes => copy(&mut body, out.file())?,
             Self::WithHoles => {
-                tintype_image::read(&mut Stream::new(body, None), Some(Format::Runs), &mut Holes(out.file()))?;
+                tintype_image::read(
+                    &mut Stream::new(body, None),
+                    Some(Format::Runs),
+                    &mut Holes(out.file()),
+                )?;
             }
             Self::Packed(codec) => {
                 let mut packer = Packer::new(out.file(), codec, size).map_err(ImageError::Sink)?;
@@ -234,7 +245,10 @@ fn failed(args: &Args, error: &ImageError) -> CliError {
     match error {
         ImageError::Read(cause) => CliError::failure(
             format!("disk {}: the export ended early: {cause}", args.moment),
-            format!("The server's log says why; `tintype disk verify {}` finds damage.", args.moment),
+            format!(
+                "The server's log says why; `tintype disk verify {}` finds damage.",
+                args.moment
+            ),
         ),
         ImageError::Write(cause) | ImageError::Sink(cause) => CliError::failure(
             format!("{}: cannot be written: {cause}", args.file.display()),
@@ -257,5 +271,9 @@ fn told(global: &Global, args: &Args, format: Format, uuid: &str, size: u64) -> 
         }));
     }
     let (size, bytes) = (ByteSize(size), ByteSize(bytes));
-    output::line(&format!("exported {} ({size}) to {}: {format}, {bytes}, image {uuid}", args.moment, args.file.display()))
+    output::line(&format!(
+        "exported {} ({size}) to {}: {format}, {bytes}, image {uuid}",
+        args.moment,
+        args.file.display()
+    ))
 }

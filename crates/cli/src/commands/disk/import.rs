@@ -61,7 +61,9 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
     let (sent, answer) = sent?;
     // When the server stops to listen, it says why; everything else shows here first.
     let format = match sent {
-        Err(error) if !matches!(error, ImageError::Sink(_)) => return Err(refused(&args.file, &error)),
+        Err(error) if !matches!(error, ImageError::Sink(_)) => {
+            return Err(refused(&args.file, &error));
+        }
         Err(error) => return Err(answer.err().unwrap_or_else(|| refused(&args.file, &error))),
         Ok(format) => format,
     };
@@ -110,7 +112,11 @@ fn open(file: &Path, passed: &Arc<Passed>) -> CliResult<Box<dyn Source + Send>> 
 }
 
 /// Reads the image into the body of the request.
-fn send(source: &mut dyn Source, format: Option<Format>, out: PieceWriter) -> Result<Format, ImageError> {
+fn send(
+    source: &mut dyn Source,
+    format: Option<Format>,
+    out: PieceWriter,
+) -> Result<Format, ImageError> {
     let mut runs = RunsWriter::new(out, 0);
     let read = tintype_image::read(source, format, &mut runs);
     if let Err(error) = &read {
@@ -121,6 +127,7 @@ fn send(source: &mut dyn Source, format: Option<Format>, out: PieceWriter) -> Re
 }
 
 fn refused(file: &Path, error: &ImageError) -> CliError {
-    let name = if file.as_os_str() == "-" { "standard input".into() } else { file.display().to_string() };
+    let name =
+        if file.as_os_str() == "-" { "standard input".into() } else { file.display().to_string() };
     CliError::failure(format!("{name}: {error}"), error.remedy())
 }

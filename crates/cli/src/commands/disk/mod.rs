@@ -9,8 +9,8 @@ mod list;
 mod rename;
 mod resize;
 mod set;
-mod transfer;
 mod show;
+mod transfer;
 mod verify;
 
 use std::process::ExitCode;
