@@ -2,13 +2,13 @@
 //!
 //! Async tasks move the bytes; whoever makes or takes them blocks on a thread of its own. Memory is bounded by the number of pieces under way.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Bytes, HttpBody};
 use http_body_util::BodyExt;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Buf, Frame, SizeHint};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Pieces that may be under way.
@@ -142,16 +142,29 @@ where
     }
 }
 
-impl Read for BodyReader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+impl BufRead for BodyReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.piece.is_empty() {
             match self.pieces.blocking_recv() {
                 Some(piece) => self.piece = piece?,
-                None => return Ok(0),
+                None => break,
             }
         }
-        let part = self.piece.split_to(into.len().min(self.piece.len()));
-        into.split_at_mut(part.len()).0.copy_from_slice(&part);
-        Ok(part.len())
+        Ok(&self.piece)
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.piece.advance(bytes.min(self.piece.len()));
+    }
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let piece = self.fill_buf()?;
+        let (part, _) = piece.split_at(into.len().min(piece.len()));
+        let count = part.len();
+        into.split_at_mut(count).0.copy_from_slice(part);
+        self.consume(count);
+        Ok(count)
     }
 }

@@ -4,7 +4,7 @@
 //! and raw files with holes. A file has its name only when it is whole.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -126,14 +126,16 @@ impl How {
     }
 }
 
-fn copy(from: &mut dyn Read, to: &mut File) -> Result<(), ImageError> {
-    let mut buf = vec![0; tintype_image::PIECE];
+fn copy(from: &mut Counted<BodyReader>, to: &mut File) -> Result<(), ImageError> {
     loop {
-        let read = from.read(&mut buf).map_err(ImageError::Read)?;
-        if read == 0 {
+        let piece = from.inner.fill_buf().map_err(ImageError::Read)?;
+        let count = piece.len();
+        if count == 0 {
             return to.flush().map_err(ImageError::Write);
         }
-        to.write_all(buf.get(..read).unwrap_or(&[])).map_err(ImageError::Write)?;
+        to.write_all(piece).map_err(ImageError::Write)?;
+        from.inner.consume(count);
+        from.passed.add(count).map_err(ImageError::Read)?;
     }
 }
 
