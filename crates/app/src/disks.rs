@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView, Equal};
+use tintype_image::Uuid;
 use tintype_model::{
     MomentName, SnapshotName, SnapshotRef, VolumeId, VolumeKind, VolumeMeta, VolumeName,
 };
@@ -196,11 +197,11 @@ impl App {
         }
     }
 
-    fn live_disk(&self, volume: &Volume) -> AppResult<Arc<Disk>> {
+    pub(crate) fn live_disk(&self, volume: &Volume) -> AppResult<Arc<Disk>> {
         self.open_line(LineRef::Volume(volume.id), &format!("disk {}", volume.meta.name))
     }
 
-    fn open_line(&self, line: LineRef, object: &str) -> AppResult<Arc<Disk>> {
+    pub(crate) fn open_line(&self, line: LineRef, object: &str) -> AppResult<Arc<Disk>> {
         let mut disks = self.disks.lock();
         if let Some(disk) = disks.get(&line).filter(|disk| !disk.is_gone()) {
             return Ok(Arc::clone(disk));
@@ -213,13 +214,18 @@ impl App {
     }
 
     fn forget_disk(&self, id: VolumeId) -> AppResult<()> {
-        let Some(disk) = self.disks.lock().remove(&LineRef::Volume(id)) else { return Ok(()) };
+        self.forget_line(LineRef::Volume(id))
+    }
+
+    pub(crate) fn forget_line(&self, line: LineRef) -> AppResult<()> {
+        let Some(disk) = self.disks.lock().remove(&line) else { return Ok(()) };
         disk.retire().map_err(|e| disk_error("disk", &e))
     }
 
     pub(crate) fn disk(&self, name: &VolumeName) -> AppResult<Volume> {
         let volume = self.store()?.volume(name.as_str());
         let volume = volume.ok_or_else(|| AppError::no_disk(name.as_str()))?;
+        refuse_importing(&volume)?;
         if volume.meta.kind == VolumeKind::Disk {
             return Ok(volume);
         }
@@ -230,7 +236,7 @@ impl App {
         ))
     }
 
-    fn disk_moment(&self, name: &MomentName) -> AppResult<MomentRef> {
+    pub(crate) fn disk_moment(&self, name: &MomentName) -> AppResult<MomentRef> {
         let volume = self.disk(name.volume())?;
         match name {
             MomentName::Live(_) => Ok(MomentRef::Live(volume.id)),
@@ -244,9 +250,9 @@ impl App {
         let count = self.tally.lock().volume(volume.id);
         let open = self.disks.lock().get(&LineRef::Volume(volume.id)).cloned();
         let figures = match open {
-            Some(disk) => Ok((disk.size(), disk.mapped_bytes())),
+            Some(disk) => Ok((disk.size(), disk.mapped_bytes(), disk.image())),
             None => DiskView::open(&store, MomentRef::Live(volume.id))
-                .map(|view| (view.size(), view.mapped_bytes())),
+                .map(|view| (view.size(), view.mapped_bytes(), view.image())),
         };
         let figures = figures
             .inspect_err(|error| {
@@ -258,13 +264,15 @@ impl App {
             name: meta.name.clone(),
             id: volume.id.to_string(),
             created: meta.created,
-            size: figures.map(|(size, _)| size),
+            size: figures.map(|(size, ..)| size),
             capacity: meta.capacity,
             compression: meta.compression,
             snapshots: count.read_only + count.writable,
-            referenced_bytes: figures.map(|(_, mapped)| mapped),
+            referenced_bytes: figures.map(|(_, mapped, _)| mapped),
             live_bytes: usage.live_bytes,
             snapshot_bytes: usage.snapshot_bytes,
+            image: figures.and_then(|(.., image)| image).map(|id| Uuid(id).to_string()),
+            importing: meta.importing,
             nbd_uri: self
                 .disk_address
                 .lock()
@@ -272,6 +280,19 @@ impl App {
                 .map(|(before, behind)| format!("{before}{}{behind}", escaped(meta.name.as_str()))),
         })
     }
+}
+
+/// What an image is being read into is nobody's yet.
+pub(crate) fn refuse_importing(volume: &Volume) -> AppResult<()> {
+    if !volume.meta.importing {
+        return Ok(());
+    }
+    Err(AppError::new(
+        ErrorKind::Busy,
+        format!("disk {}", volume.meta.name),
+        "is being imported",
+        "Wait for the end of the import, or stop it: then the disk goes.",
+    ))
 }
 
 fn verify_run(view: &DiskView, object: &str, from: u64, length: u64, verified: &mut DiskVerified) {

@@ -77,6 +77,7 @@ impl App {
         }
         let path = folder.path().to_owned();
         let store = open_store(&path)?;
+        crate::import::remove_halves(&store);
         let tally = Mutex::new(Tally::of(&store));
         Ok(Arc::new(Self {
             store: RwLock::new(Some(store)),
@@ -161,7 +162,9 @@ impl App {
     /// A volume of any kind.
     pub(crate) fn volume(&self, name: &VolumeName) -> AppResult<Volume> {
         let found = self.store()?.volume(name.as_str());
-        found.ok_or_else(|| AppError::no_volume(name.as_str()))
+        let found = found.ok_or_else(|| AppError::no_volume(name.as_str()))?;
+        crate::disks::refuse_importing(&found)?;
+        Ok(found)
     }
 
     /// A filesystem.

@@ -19,12 +19,13 @@ pub(crate) const ROWS: &[&str] = &[
     "repository",
     "index-memory",
     "chunking",
+    "images",
 ];
 
 const USAGE: &str = "usage: tintype-bench ROW... [--scale full|small] [--rounds N] [--on NAME,NAME] \
  [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--peer NAME=PROGRAM]... [--keep]
 rows: seq rand small fsync tree snapshot-create snapshot-list snapshot-delete diff many-snapshots
-      space-overwrite memory repository index-memory chunking all
+      space-overwrite memory repository index-memory chunking images all
        tintype-bench floor|load ...";
 
 /// What "cold" means for a server: the kernel's caches always go.
@@ -52,6 +53,8 @@ pub(crate) struct Sizes {
     pub generated: usize,
     pub backups: usize,
     pub blobs: usize,
+    /// Bytes of a disk whose images are written and read.
+    pub image: u64,
 }
 
 impl Sizes {
@@ -70,6 +73,7 @@ impl Sizes {
             generated: 0,
             backups: 50,
             blobs: 10_000_000,
+            image: 4 << 30,
         }
     }
 
@@ -88,6 +92,7 @@ impl Sizes {
             generated: 100,
             backups: 4,
             blobs: 20_000,
+            image: 64 << 20,
         }
     }
 }

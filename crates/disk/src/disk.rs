@@ -67,7 +67,7 @@ pub fn create(store: &Arc<Store>, line: LineRef, size: u64) -> Result<()> {
     if fresh.get(keys::HEAD)?.is_some() {
         return Err(StoreError::Exists { what: "a disk in this volume".to_owned() }.into());
     }
-    let head = Head { size, blocks: 0 };
+    let head = Head { size, blocks: 0, image: None };
     let state = State { line: fresh, head, head_dirty: true, records: 0 };
     Disk::serve(store, line, state)?.close()
 }
@@ -129,6 +129,18 @@ impl Disk {
         self.state.lock().head.blocks.saturating_mul(BLOCK as u64)
     }
 
+    /// The image whose content the disk holds, to the byte: nothing was written since it was imported.
+    #[must_use]
+    pub fn image(&self) -> Option<[u8; 16]> {
+        self.state.lock().head.image
+    }
+
+    /// Remembers that the disk holds what this image does, until the next change; durable after the next [`Disk::flush`].
+    pub fn set_image(&self, image: [u8; 16]) {
+        let mut state = self.state.lock();
+        (state.head.image, state.head_dirty) = (Some(image), true);
+    }
+
     /// A number that grows whenever the content may have changed.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -183,6 +195,8 @@ impl Disk {
         for _ in 0..TRIES {
             let (wanted, reader) = {
                 let mut state = self.state.lock();
+                // Whatever it is from now on, it is no more what some image holds.
+                state.head_dirty |= state.head.image.take().is_some();
                 let step = f(&mut state, &olds);
                 // Also a change that failed may have changed something.
                 self.changes.fetch_add(1, Ordering::AcqRel);

@@ -20,7 +20,7 @@ mod trim;
 mod view;
 mod write;
 
-pub use changes::{ByteRange, changes};
+pub use changes::{ByteRange, Kept, changes};
 pub use disk::{Disk, create};
 pub use error::{DiskError, Result};
 pub use extents::{Allocation, Run};

@@ -47,6 +47,12 @@ impl DiskView {
         Ok(Self { view, head })
     }
 
+    /// The image whose content the disk holds at this moment, to the byte.
+    #[must_use]
+    pub const fn image(&self) -> Option<[u8; 16]> {
+        self.head.image
+    }
+
     pub(crate) fn moment(&self) -> View {
         self.view.clone()
     }

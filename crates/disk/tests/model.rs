@@ -320,6 +320,41 @@ fn clones_and_writable_snapshots_go_their_own_way() {
 }
 
 #[test]
+fn the_image_that_a_disk_holds_is_known_until_the_first_change() {
+    let world = World::new(7);
+    let disk = &world.disk;
+    let moments = |disk: &Disk| {
+        let view = DiskView::open(&world.store, MomentRef::Live(world.volume)).unwrap();
+        (disk.image(), view.image())
+    };
+    let image = [9; 16];
+    let size = disk.size();
+    for change in [
+        &|disk: &Disk| disk.write_at(0, &[1]).unwrap(),
+        &|disk: &Disk| disk.discard(0, 4096).unwrap(),
+        &|disk: &Disk| disk.write_zeroes(5, 9000, true).unwrap(),
+        &|disk: &Disk| disk.resize(size).unwrap(),
+    ] as [&dyn Fn(&Disk); 4]
+    {
+        disk.set_image(image);
+        disk.flush().unwrap();
+        assert_eq!(moments(disk), (Some(image), Some(image)));
+        change(disk);
+        disk.flush().unwrap();
+        assert_eq!(moments(disk), (None, None));
+    }
+    // A snapshot goes on to know it, and going back to it too.
+    disk.set_image(image);
+    let snapshot = world.store.create_snapshot(world.volume, new_snapshot("i", false)).unwrap();
+    disk.write_at(0, &[2]).unwrap();
+    disk.flush().unwrap();
+    let view = DiskView::open(&world.store, MomentRef::Snapshot(snapshot.id)).unwrap();
+    assert_eq!((view.image(), disk.image()), (Some(image), None));
+    world.store.restore(world.volume, snapshot.id, None).unwrap();
+    assert_eq!(moments(disk), (Some(image), Some(image)));
+}
+
+#[test]
 fn ranges_outside_and_odd_sizes_are_refused() {
     let world = World::new(1);
     let size = world.disk.size();

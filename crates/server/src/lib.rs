@@ -11,6 +11,7 @@ mod listen;
 mod mounter;
 mod problem;
 mod run;
+pub mod stream;
 
 pub use listen::parse_listen;
 pub use mounter::{FuseMounter, TransportChoice};

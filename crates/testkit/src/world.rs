@@ -140,7 +140,7 @@ impl World {
     pub fn shell(&self, script: &str) -> String {
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", script]).current_dir(self.dir.path());
-        command.env("TINTYPE_SOCKET", self.path("socket"));
+        command.env("TINTYPE_SOCKET", self.path("socket")).env("TINTYPE", &self.program);
         command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap()));
         let output = finish(&mut command, script);
         let (out, errors) =

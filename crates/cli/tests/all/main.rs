@@ -9,6 +9,7 @@ mod churn;
 mod damage;
 mod differential;
 mod disks;
+mod images;
 mod kill;
 mod leaving;
 mod messages;

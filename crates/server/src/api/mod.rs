@@ -4,6 +4,7 @@
 mod disks;
 mod extract;
 mod filesystems;
+mod images;
 mod maintenance;
 mod snapshots;
 
@@ -39,6 +40,7 @@ pub fn router(shared: Shared) -> Router {
             "/api/v1",
             filesystems::routes()
                 .merge(disks::routes())
+                .merge(images::routes())
                 .merge(snapshots::routes())
                 .merge(maintenance::routes()),
         )
