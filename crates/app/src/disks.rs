@@ -96,8 +96,15 @@ impl App {
             return Err(crate::filesystems::has_snapshots(&object, snapshots.len()));
         }
         self.refuse_protected(&volume, &snapshots)?;
-        self.forget_disk(volume.id)?;
+        // Nobody opens it while it goes.
+        let mut disks = self.disks.lock();
+        if let Some(disk) = disks.remove(&LineRef::Volume(volume.id)) {
+            // What a full disk has no room for goes with the volume.
+            let retired = disk.retire().or_else(|e| if e.is_full() { Ok(()) } else { Err(e) });
+            retired.map_err(|e| disk_error(&object, &e))?;
+        }
         self.store()?.delete_volume(volume.id, force).map_err(|e| store_error(&object, &e))?;
+        drop(disks);
         self.tally.lock().remove_volume(volume.id);
         let mut deleted = vec![name.to_string()];
         deleted.extend(snapshots.iter().map(|snapshot| format!("{name}@{}", snapshot.meta.name)));
@@ -207,11 +214,6 @@ impl App {
         disk.set_space_probe(Box::new(move || crate::trees::room(&path)));
         disks.insert(line, Arc::clone(&disk));
         Ok(disk)
-    }
-
-    fn forget_disk(&self, id: VolumeId) -> AppResult<()> {
-        let Some(disk) = self.disks.lock().remove(&LineRef::Volume(id)) else { return Ok(()) };
-        disk.retire().map_err(|e| disk_error("disk", &e))
     }
 
     pub(crate) fn disk(&self, name: &VolumeName) -> AppResult<Volume> {
