@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView, Equal};
-use tintype_model::{
-    MomentName, SnapshotName, SnapshotRef, VolumeId, VolumeKind, VolumeMeta, VolumeName,
-};
+use tintype_model::{MomentName, SnapshotName, SnapshotRef, VolumeKind, VolumeMeta, VolumeName};
 use tintype_store::{LineRef, MomentRef, NewVolume, Volume};
 
 use crate::convert::{disk_error, store_error};
