@@ -8,9 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView, Equal};
 use tintype_image::Uuid;
-use tintype_model::{
-    MomentName, SnapshotName, SnapshotRef, VolumeId, VolumeKind, VolumeMeta, VolumeName,
-};
+use tintype_model::{MomentName, SnapshotName, SnapshotRef, VolumeKind, VolumeMeta, VolumeName};
 use tintype_store::{LineRef, MomentRef, NewVolume, Volume, stop};
 
 use crate::convert::{disk_error, store_error};
@@ -99,8 +97,15 @@ impl App {
             return Err(crate::filesystems::has_snapshots(&object, snapshots.len()));
         }
         self.refuse_protected(&volume, &snapshots)?;
-        self.forget_disk(volume.id)?;
+        // Nobody opens it while it goes.
+        let mut disks = self.disks.lock();
+        if let Some(disk) = disks.remove(&LineRef::Volume(volume.id)) {
+            // What a full disk has no room for goes with the volume.
+            let retired = disk.retire().or_else(|e| if e.is_full() { Ok(()) } else { Err(e) });
+            retired.map_err(|e| disk_error(&object, &e))?;
+        }
         self.store()?.delete_volume(volume.id, force).map_err(|e| store_error(&object, &e))?;
+        drop(disks);
         self.tally.lock().remove_volume(volume.id);
         let mut deleted = vec![name.to_string()];
         deleted.extend(snapshots.iter().map(|snapshot| format!("{name}@{}", snapshot.meta.name)));
@@ -211,10 +216,6 @@ impl App {
         disk.set_space_probe(Box::new(move || crate::trees::room(&path)));
         disks.insert(line, Arc::clone(&disk));
         Ok(disk)
-    }
-
-    fn forget_disk(&self, id: VolumeId) -> AppResult<()> {
-        self.forget_line(LineRef::Volume(id))
     }
 
     pub(crate) fn forget_line(&self, line: LineRef) -> AppResult<()> {

@@ -47,7 +47,7 @@ pub struct App {
     pub(crate) mounter: Arc<dyn Mounter>,
     /// What is mounted. Locked briefly: never while the kernel or the store is asked.
     pub(crate) mounts: Mutex<BTreeMap<VolumeId, Arc<Mounted>>>,
-    /// Disks that are open. Locked briefly, and while one is opened.
+    /// Disks that are open. Locked briefly, and while one is opened or deleted.
     pub(crate) disks: Mutex<BTreeMap<LineRef, Arc<tintype_disk::Disk>>>,
     /// What stands before and behind a disk's name in the address of its block device.
     pub(crate) disk_address: Mutex<Option<(String, String)>>,

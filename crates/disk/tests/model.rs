@@ -415,3 +415,45 @@ fn a_large_disk_shrinks_and_grows_with_zeroes() {
     disk.read_at((1 << 44) - 512, &mut buf[..512]).unwrap();
     assert_eq!(buf[..512], [0; 512]);
 }
+
+/// A restore keeps what was there; each acknowledged write is in what was kept or in the live disk.
+#[test]
+fn writes_during_a_restore_are_kept_or_live() {
+    const BLOCKS: u64 = 4000;
+    let store = open(&Arc::default(), &Arc::default());
+    let id = volume(&store, "d");
+    create(&store, LineRef::Volume(id), BLOCKS * 4096).unwrap();
+    let disk = Disk::open(&store, LineRef::Volume(id)).unwrap();
+    let base = store.create_snapshot(id, new_snapshot("base", false)).unwrap().id;
+    let (disk, store) = (&disk, &store);
+    let start = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            start.wait();
+            for n in 0..BLOCKS {
+                disk.write_at(n * 4096, &[1; 4096]).unwrap();
+            }
+        });
+        start.wait();
+        for n in 0..20 {
+            let keep = new_snapshot(&format!("k{n}"), false);
+            store.restore(id, base, Some(keep)).unwrap();
+        }
+    });
+    store.sync().unwrap();
+    let snapshots = store.snapshots(Some(id)).into_iter().map(|s| MomentRef::Snapshot(s.id));
+    let moments: Vec<_> = snapshots
+        .chain([MomentRef::Live(id)])
+        .map(|moment| DiskView::open(store, moment).unwrap())
+        .collect();
+    let mut block = [0; 4096];
+    for n in 0..BLOCKS {
+        let mut holds = |view: &DiskView| {
+            view.read_at(n * 4096, &mut block).unwrap();
+            block[0] == 1
+        };
+        assert_eq!(moments.iter().filter(|view| holds(view)).count(), 1, "block {n}");
+    }
+    disk.close().unwrap();
+    assert!(matches!(disk.write_at(0, &[2; 4096]), Err(DiskError::Gone)));
+}

@@ -197,7 +197,7 @@ impl Mounted {
         self.notices.send(Notice::All { nodes, names });
     }
 
-    /// Ends the mount: removes files without a name, commits, stops the threads.
+    /// Ends the mount: removes files without a name, commits, stops the threads. The lines are let go in any case.
     ///
     /// # Errors
     /// The store failed.
@@ -206,12 +206,14 @@ impl Mounted {
         self.notices.stop();
         self.nodes.set_kernel(None);
         self.nodes.clear();
-        if !self.dead.load(Ordering::Acquire) {
-            while self.step_orphans()? {}
-        }
-        let moments = self.moments.close();
-        self.live.close()?;
-        moments
+        let orphans = if self.dead.load(Ordering::Acquire) { Ok(()) } else { self.end_orphans() };
+        let (moments, live) = (self.moments.close(), self.live.close());
+        live.and(moments).and(orphans)
+    }
+
+    fn end_orphans(&self) -> Result<()> {
+        while self.step_orphans()? {}
+        Ok(())
     }
 
     /// Where a node lies, and its inode number there.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tintype_fs::Mounted;
 use tintype_fs::vfs::*;
 use tintype_kv::MemoryKv;
+use tintype_model::AccessPoint;
 use tintype_segments::{MemoryFiles, Segments};
 use tintype_store::{NewVolume, Store, StoreOptions};
 
@@ -225,4 +226,37 @@ fn a_writable_snapshot_that_is_deleted_refuses_changes() {
     f.fs.snapshots_changed();
     assert_eq!(code(f.fs.getattr(&ME, node, None)), libc::ESTALE);
     f.store.sync().unwrap();
+}
+
+#[test]
+fn what_is_written_while_an_access_point_is_renamed_stays() {
+    let f = busy();
+    let id = f.snapshot("w", true);
+    let root = f.moment("w");
+    let f = &f;
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            scope.spawn(move || {
+                (0..200).for_each(|n| {
+                    f.create(root, &format!("t{thread}-{n}"));
+                });
+            });
+        }
+        for n in 0..20 {
+            let name = AccessPoint::new(format!("at-w{n}")).unwrap();
+            f.store.update_snapshot(id, &mut |meta| meta.access_point = name.clone()).unwrap();
+            f.fs.snapshots_changed();
+        }
+    });
+    assert_eq!(f.moment("w19"), root, "it stayed open");
+    assert_eq!(f.names(root).len(), 400);
+}
+
+#[test]
+fn a_closed_mount_refuses_changes() {
+    let f = Fixture::new();
+    let node = f.create(ROOT, "a");
+    f.fs.close().unwrap();
+    let late = f.fs.write(&ME, node, Handle(0), 0, b"x", WriteFlags::default());
+    assert_eq!(code(late), libc::ESTALE);
 }

@@ -16,8 +16,8 @@ use support::{
 use tintype_repo::{
     Backend, BackupOptions, BackupProgress, Copied, CopyOptions, CopyProgress, FileKind, Id, Index,
     Limit, MemoryBackend, PackId, PruneOptions, Repository, RestoreOptions, RestoreProgress,
-    Result, SnapshotFile, Trouble, Version, backup, copy_snapshots, plan_prune, prune, remove_snapshots,
-    restore,
+    Result, SnapshotFile, Trouble, Version, backup, copy_snapshots, plan_prune, prune,
+    remove_snapshots, restore,
 };
 use tintype_testkit::Rng;
 use tintype_testkit::careless::{Careless, Mistake};

@@ -42,11 +42,12 @@ impl Store {
     /// The last commit failed.
     pub fn close(&self) -> Result<()> {
         self.closes_soon();
+        // Most of the work, while the threads still help.
         let synced = self.sync();
         self.stop_threads();
-        self.shared.shut_down();
+        let ended = self.end_all();
         self.shared.segments.close()?;
-        synced
+        synced.and(ended)
     }
 
     /// A running fsck ends with an error, so that nobody who has to write before the store closes waits for it.

@@ -21,6 +21,7 @@ mod extents;
 mod fsck;
 mod fsck_rows;
 pub mod limits;
+mod lines;
 mod live;
 mod merge;
 mod meta;
@@ -42,6 +43,7 @@ mod volumes;
 pub use error::{Result, StoreError};
 pub use fsck::FsckReport;
 pub use fsck_rows::fsck_unopened;
+pub use lines::{LineOwner, LineRef};
 pub use live::LiveLine;
 pub use meta::{Place, Snapshot, Volume};
 pub use moment::{Moment, View, Visit};
@@ -49,7 +51,7 @@ pub use pins::{Fixed, Loan};
 pub use scrub::{Damage, ScrubReport};
 pub use shared::{BlockReader, chain_text};
 pub use status::{Progress, StoreStatus};
-pub use store::{LineOwner, LineRef, MomentRef, NewSnapshot, NewVolume, Store, StoreOptions};
+pub use store::{MomentRef, NewSnapshot, NewVolume, Store, StoreOptions};
 pub use tintype_history::{Epoch, Key, Piece, Point, Record, SpaceId};
 
 /// Bytes of a block: the unit in which space is shared.

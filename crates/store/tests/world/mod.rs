@@ -5,7 +5,7 @@
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use tintype_history::codec::{
     Bytes, decode_keys, parse_row, prefix, row_range, space_row, version_row,
 };
@@ -109,11 +109,8 @@ pub fn block(tag: u64) -> Vec<u8> {
     out
 }
 
-fn serve(store: &Arc<Store>, line: LineRef) -> Result<Arc<Owner>, StoreError> {
-    let owner = Arc::new(Owner { line: Mutex::new(store.open_line(line)?) });
-    let weak: Weak<dyn LineOwner> = Arc::<Owner>::downgrade(&owner);
-    store.register(line, weak)?;
-    Ok(owner)
+pub fn serve(store: &Arc<Store>, line: LineRef) -> Result<Arc<Owner>, StoreError> {
+    store.serve(line, |line| Ok(Arc::new(Owner { line: Mutex::new(line) })))
 }
 
 impl World {
