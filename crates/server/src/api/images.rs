@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body as AxumBody;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,7 +14,7 @@ use tintype_image::{Format, Stream};
 use tintype_model::{ByteSize, MomentName, SnapshotName, SnapshotRef, VolumeName};
 use tokio::sync::oneshot;
 
-use super::extract::{Pairs, flag, only, value, volume};
+use super::extract::{Pairs, Path, flag, only, value, volume};
 use super::{Shared, answer, broken};
 use crate::problem::Problem;
 use crate::stream::{Rest, incoming, outgoing};
