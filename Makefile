@@ -27,7 +27,7 @@ torture:
 	TINTYPE_CHURN_STEPS=$$(($(ROUNDS) * 4)) TINTYPE_CHURN_SEED=$(SEED) \
 	scripts/test -p tintype-cli --profile torture --cargo-profile release -E 'test(/^(kill|suites|differential|damage|churn)::/)' --no-capture
 	TINTYPE_FUZZ_INPUTS=$$(($(ROUNDS) * 10000)) TINTYPE_FUZZ_SEED=$(SEED) \
-	scripts/test -p tintype-repo -p tintype-nbd --profile torture --cargo-profile release --test hostile
+	scripts/test -p tintype-repo -p tintype-image -p tintype-nbd --profile torture --cargo-profile release --test hostile
 	scripts/fuzz $$(($(ROUNDS) / 5))
 
 ## Formatting, lints, documentation, directions, licences.

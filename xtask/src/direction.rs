@@ -15,14 +15,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("fs", &["model", "history", "store"]),
     ("disk", &["model", "history", "store"]),
     ("repo", &["model"]),
-    ("app", &["model", "kv", "segments", "history", "store", "fs", "disk"]),
+    ("repomount", &["fs", "repo"]),
+    ("image", &[]),
+    ("app", &["model", "kv", "segments", "history", "store", "fs", "disk", "image"]),
     ("fuse", &["model", "fs"]),
     ("nbd", &[]),
-    ("server", &["model", "fs", "disk", "app", "fuse", "nbd"]),
-    ("cli", &["model", "repo", "app", "server"]),
+    ("server", &["model", "fs", "disk", "image", "app", "fuse", "nbd"]),
+    ("cli", &["model", "repo", "repomount", "image", "app", "fuse", "server"]),
     (
         "testkit",
-        &["model", "repo", "kv", "segments", "history", "store", "fs", "app", "fuse", "nbd"],
+        &[
+            "model", "repo", "kv", "segments", "history", "store", "fs", "image", "app", "fuse",
+            "nbd",
+        ],
     ),
     (
         "bench",

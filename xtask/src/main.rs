@@ -2,11 +2,13 @@
 //!
 //! - `direction`: crates depend only on crates above them in the table of layers;
 //! - `licences`: every dependency has a licence that we may pass on;
+//! - `promises`: the tests that docs/promises.md names exist;
 //! - `tidy`: headers, no leftovers, no paths of somebody's machine.
 
 mod direction;
 mod licences;
 mod metadata;
+mod promises;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -14,8 +16,12 @@ use std::process::ExitCode;
 
 type Check = fn(&Path) -> Result<Vec<String>, String>;
 
-const CHECKS: [(&str, Check); 3] =
-    [("direction", direction::check), ("licences", licences::check), ("tidy", tidy::check)];
+const CHECKS: [(&str, Check); 4] = [
+    ("direction", direction::check),
+    ("licences", licences::check),
+    ("promises", promises::check),
+    ("tidy", tidy::check),
+];
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -44,7 +50,7 @@ fn main() -> ExitCode {
         }
     }
     if !known {
-        println!("usage: cargo run -p xtask -- check|direction|licences|tidy");
+        println!("usage: cargo run -p xtask -- check|direction|licences|promises|tidy");
         return ExitCode::from(2);
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }

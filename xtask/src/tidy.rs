@@ -20,7 +20,8 @@ pub fn check(root: &Path) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// Every file below a folder that is ours.
+pub fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tintype_disk::Disk;
 use tintype_model::VolumeKind;
-use tintype_store::{LineRef, MomentRef, Snapshot, Store, Volume};
+use tintype_store::{LineRef, MomentRef, Snapshot, Store, Volume, stop};
 
 use crate::convert::{disk_error, fs_error, store_error};
 use crate::error::AppResult;
@@ -62,17 +62,24 @@ impl From<tintype_disk::CheckReport> for Found {
 
 impl App {
     /// Checks the store and all live volumes, with `all` every snapshot too, and repairs what can
-    /// be repaired if asked to.
+    /// be repaired if asked to. Ends early with an error when nobody waits for it any more ([`crate::until`]).
     pub fn fsck(&self, repair: bool, all: bool) -> AppResult<FsckInfo> {
         let store = self.store()?;
+        let volumes = store.volumes();
+        let job = self.jobs.begin("fsck", 1 + volumes.len() as u64);
+        let wanted = || stop::check().map_err(|e| store_error("fsck", &e));
         let checked = trees::fsck(&store, repair);
         let mut info = checked.map_err(|e| store_error(&self.store_object(), &e))?;
-        for volume in &store.volumes() {
+        job.step(1);
+        for volume in &volumes {
             self.check_live(&store, volume, repair, &mut info);
             let snapshots = if all { store.snapshots(Some(volume.id)) } else { Vec::new() };
             for snapshot in &snapshots {
+                wanted()?;
                 self.check_snapshot(&store, volume, snapshot, &mut info);
             }
+            wanted()?;
+            job.step(1);
         }
         info.clean = info.clean && info.findings.iter().all(|finding| finding.repaired);
         Ok(info)

@@ -23,7 +23,22 @@ const LIST: &str =
 /// An error of the store, about `object`.
 pub(crate) fn store_error(object: &str, error: &StoreError) -> AppError {
     let (kind, remedy) = store_kind(error);
-    AppError::new(kind, object, chain(error), remedy)
+    let told = match error {
+        StoreError::Exists { what } => taken(object, what),
+        // What to do is the remedy's.
+        StoreError::HasSnapshots { .. } | StoreError::Protected { .. } | StoreError::Unrelated => {
+            error.to_string().split("; ").next().unwrap_or_default().to_owned()
+        }
+        _ => chain(error),
+    };
+    AppError::new(kind, object, told, remedy)
+}
+
+/// What is taken, unless the object says it already.
+fn taken(object: &str, what: &str) -> String {
+    let name = what.split_once(' ').map_or(what, |(_, name)| name);
+    let own = what.starts_with("snapshot ") && object.ends_with(&format!("@{name}"));
+    if own { "exists already".to_owned() } else { format!("{what} exists already") }
 }
 
 fn store_kind(error: &StoreError) -> (ErrorKind, &'static str) {
@@ -40,8 +55,11 @@ fn store_kind(error: &StoreError) -> (ErrorKind, &'static str) {
         StoreError::Shutdown => {
             (ErrorKind::Unavailable, "Mount the filesystem again: `tintype fs mount`.")
         }
+        StoreError::Stopped => (ErrorKind::Unavailable, "Ask again."),
         StoreError::NotFound { .. } => (ErrorKind::NotFound, LIST),
-        StoreError::Exists { .. } => (ErrorKind::Exists, "Choose another name."),
+        StoreError::Exists { .. } => {
+            (ErrorKind::Exists, "Choose another name; `tintype snapshot list` shows those in use.")
+        }
         StoreError::HasSnapshots { .. } => {
             (ErrorKind::Busy, "Delete them first, or use --force to delete them with it.")
         }
@@ -167,7 +185,8 @@ pub(crate) fn mount_error(object: &str, dir: &Path, error: &MountError) -> AppEr
         ),
         MountError::Unsupported(_) => (
             ErrorKind::Unavailable,
-            "Check that /dev/fuse exists and that the package fuse3 is installed.".to_owned(),
+            "Check that /dev/fuse exists, that this user may open it, and that the package fuse3 is installed."
+                .to_owned(),
         ),
         MountError::Hangs(_) => (
             ErrorKind::Busy,
@@ -182,7 +201,12 @@ pub(crate) fn mount_error(object: &str, dir: &Path, error: &MountError) -> AppEr
             "Look into the log of the server and of the kernel.".to_owned(),
         ),
     };
-    AppError::new(kind, object, error.to_string(), remedy)
+    let told = match error {
+        // The object or the remedy says where.
+        MountError::Busy(_) => "is in use: programs have files or folders open there".to_owned(),
+        _ => error.to_string(),
+    };
+    AppError::new(kind, object, told, remedy)
 }
 
 #[cfg(test)]
@@ -215,6 +239,20 @@ mod tests {
             assert_eq!(error.kind, ErrorKind::NoSpace);
             assert!(error.remedy.contains(helps) && !error.remedy.contains(not), "{error:?}");
         }
+    }
+
+    #[test]
+    fn what_to_do_is_told_once() {
+        let exists = |what: &str| StoreError::Exists { what: what.to_owned() };
+        let error = store_error("snapshot home@a", &exists("snapshot a"));
+        assert_eq!(error.to_string(), "snapshot home@a: exists already");
+        let error = store_error("snapshot home@a", &exists("access point p"));
+        assert_eq!(error.to_string(), "snapshot home@a: access point p exists already");
+        let error = store_error("diff of a and b", &StoreError::Unrelated);
+        assert!(!error.detail.contains("compare") && error.remedy.contains("diff -r"), "{error}");
+        let busy = MountError::Busy("/h is busy".to_owned());
+        let error = mount_error("mount /h", Path::new("/h"), &busy);
+        assert_eq!(error.to_string().matches("/h").count(), 1, "{error}");
     }
 
     #[test]

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView, Equal};
+use tintype_image::Uuid;
 use tintype_model::{MomentName, VolumeId, VolumeKind, VolumeMeta, VolumeName};
-use tintype_store::{LineRef, MomentRef, NewVolume, Volume};
+use tintype_store::{LineRef, MomentRef, NewVolume, Volume, stop};
 
 use crate::convert::{disk_error, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::exports::ExportId;
+use crate::filesystems::refuse_zero;
 use crate::open::App;
 use crate::types::{
     DeletedInfo, DiffRange, DiskChanges, DiskCreate, DiskInfo, DiskUpdate, DiskVerified,
@@ -32,6 +34,7 @@ impl App {
         let _one_change = self.admin.lock();
         self.refuse_taken(&wish.name)?;
         let object = format!("disk {}", wish.name);
+        refuse_zero(&object, wish.quota, wish.capacity)?;
         let mut meta = VolumeMeta::new(wish.name.clone(), VolumeKind::Disk, Timestamp::now());
         (meta.quota, meta.capacity) = (wish.quota, wish.capacity);
         meta.compression = wish.compression;
@@ -103,8 +106,15 @@ impl App {
         if !force {
             self.refuse_used(name, volume.id)?;
         }
-        self.forget_disk(volume.id)?;
+        // Nobody opens it while it goes.
+        let mut disks = self.disks.lock();
+        if let Some(disk) = disks.remove(&LineRef::Volume(volume.id)) {
+            // What a full disk has no room for goes with the volume.
+            let retired = disk.retire().or_else(|e| if e.is_full() { Ok(()) } else { Err(e) });
+            retired.map_err(|e| disk_error(&object, &e))?;
+        }
         self.store()?.delete_volume(volume.id, force).map_err(|e| store_error(&object, &e))?;
+        drop(disks);
         let mut exports: Vec<ExportId> =
             snapshots.iter().map(|snapshot| ExportId::Snapshot(snapshot.id)).collect();
         exports.push(ExportId::Disk(volume.id));
@@ -154,6 +164,7 @@ impl App {
         while offset < view.size() {
             let runs = view.extents(offset, view.size() - offset, 256);
             for run in runs.map_err(|e| disk_error(&object, &e))? {
+                stop::check().map_err(|e| store_error(&object, &e))?;
                 offset = run.offset.saturating_add(run.length);
                 if run.allocation == Allocation::Data {
                     verify_run(&view, &object, run.offset, run.length, &mut verified);
@@ -180,7 +191,7 @@ impl App {
         }
     }
 
-    fn live_disk(&self, volume: &Volume) -> AppResult<Arc<Disk>> {
+    pub(crate) fn live_disk(&self, volume: &Volume) -> AppResult<Arc<Disk>> {
         self.open_line(LineRef::Volume(volume.id), &format!("disk {}", volume.meta.name))
     }
 
@@ -202,14 +213,15 @@ impl App {
         disk.map(|disk| disk.size())
     }
 
-    fn forget_disk(&self, id: VolumeId) -> AppResult<()> {
-        let Some(disk) = self.disks.lock().remove(&LineRef::Volume(id)) else { return Ok(()) };
+    pub(crate) fn forget_line(&self, line: LineRef) -> AppResult<()> {
+        let Some(disk) = self.disks.lock().remove(&line) else { return Ok(()) };
         disk.retire().map_err(|e| disk_error("disk", &e))
     }
 
     pub(crate) fn disk(&self, name: &VolumeName) -> AppResult<Volume> {
         let volume = self.store()?.volume(name.as_str());
         let volume = volume.ok_or_else(|| AppError::no_disk(name.as_str()))?;
+        refuse_importing(&volume)?;
         if volume.meta.kind == VolumeKind::Disk {
             return Ok(volume);
         }
@@ -220,7 +232,7 @@ impl App {
         ))
     }
 
-    fn disk_moment(&self, name: &MomentName) -> AppResult<MomentRef> {
+    pub(crate) fn disk_moment(&self, name: &MomentName) -> AppResult<MomentRef> {
         let volume = self.disk(name.volume())?;
         match name {
             MomentName::Live(_) => Ok(MomentRef::Live(volume.id)),
@@ -234,9 +246,9 @@ impl App {
         let count = self.tally.lock().volume(volume.id);
         let open = self.disks.lock().get(&LineRef::Volume(volume.id)).cloned();
         let figures = match open {
-            Some(disk) => Ok((disk.size(), disk.mapped_bytes())),
+            Some(disk) => Ok((disk.size(), disk.mapped_bytes(), disk.image())),
             None => DiskView::open(&store, MomentRef::Live(volume.id))
-                .map(|view| (view.size(), view.mapped_bytes())),
+                .map(|view| (view.size(), view.mapped_bytes(), view.image())),
         };
         let figures = figures
             .inspect_err(|error| {
@@ -252,18 +264,33 @@ impl App {
             name: meta.name.clone(),
             id: volume.id.to_string(),
             created: meta.created,
-            size: figures.map(|(size, _)| size),
+            size: figures.map(|(size, ..)| size),
             quota: meta.quota,
             capacity: meta.capacity,
             compression: meta.compression,
             snapshots: count.read_only + count.writable,
-            referenced_bytes: figures.map(|(_, mapped)| mapped),
+            referenced_bytes: figures.map(|(_, mapped, _)| mapped),
             live_bytes: usage.live_bytes,
             snapshot_bytes: usage.snapshot_bytes,
+            image: figures.and_then(|(.., image)| image).map(|id| Uuid(id).to_string()),
+            importing: meta.importing,
             nbd_uri,
             nbd_network_uri,
         })
     }
+}
+
+/// What an image is being read into is nobody's yet.
+pub(crate) fn refuse_importing(volume: &Volume) -> AppResult<()> {
+    if !volume.meta.importing {
+        return Ok(());
+    }
+    Err(AppError::new(
+        ErrorKind::Busy,
+        format!("disk {}", volume.meta.name),
+        "is being imported",
+        "Wait for the end of the import, or stop it: then the disk goes.",
+    ))
 }
 
 fn verify_run(view: &DiskView, object: &str, from: u64, length: u64, verified: &mut DiskVerified) {

@@ -44,7 +44,7 @@ pub enum ExportBlocks {
 }
 
 /// A moment of a disk, opened for somebody who serves it.
-pub struct DiskExport {
+pub struct OpenExport {
     /// What it is, whatever its name.
     pub id: ExportId,
     /// Its blocks.
@@ -52,7 +52,7 @@ pub struct DiskExport {
     volume: VolumeId,
 }
 
-impl DiskExport {
+impl OpenExport {
     /// For reading.
     #[must_use]
     pub fn blocks(&self) -> &dyn Blocks {
@@ -77,7 +77,7 @@ impl App {
     }
 
     /// Opens a moment of a disk: the live end and writable snapshots for writing, others for reading.
-    pub fn disk_export(&self, name: &MomentName) -> AppResult<DiskExport> {
+    pub fn open_export(&self, name: &MomentName) -> AppResult<OpenExport> {
         let volume = self.disk(name.volume())?.id;
         let object = format!("disk {name}");
         let live = |line| self.open_line(line, &object).map(ExportBlocks::Live);
@@ -94,12 +94,12 @@ impl App {
                 (ExportId::Snapshot(snapshot.id), blocks)
             }
         };
-        Ok(DiskExport { id, blocks, volume })
+        Ok(OpenExport { id, blocks, volume })
     }
 
     /// Whether what was opened still exists. What was read from a fixed moment before it did not is right; what is read
     /// afterwards may not be, for its blocks are free then.
-    pub fn export_exists(&self, export: &DiskExport) -> bool {
+    pub fn export_exists(&self, export: &OpenExport) -> bool {
         let Ok(store) = self.store() else { return false };
         match export.id {
             ExportId::Disk(id) => store.volume_by_id(id).is_some(),
@@ -108,21 +108,21 @@ impl App {
     }
 
     /// Names of at most `max` snapshots of the same disk, the newest first.
-    pub fn export_snapshots(&self, export: &DiskExport, max: usize) -> Vec<SnapshotName> {
+    pub fn export_snapshots(&self, export: &OpenExport, max: usize) -> Vec<SnapshotName> {
         let snapshots = self.store().map(|store| store.snapshots(Some(export.volume)));
         let newest = snapshots.unwrap_or_default().into_iter().rev().take(max);
         newest.map(|snapshot| snapshot.meta.name.clone()).collect()
     }
 
     /// Whether the same disk has a snapshot of this name.
-    pub fn export_has_snapshot(&self, export: &DiskExport, name: &SnapshotName) -> bool {
+    pub fn export_has_snapshot(&self, export: &OpenExport, name: &SnapshotName) -> bool {
         self.store().is_ok_and(|store| store.snapshot(export.volume, name.as_str()).is_some())
     }
 
     /// Ranges that were written since a snapshot of the same disk, perhaps with the bytes that they had.
     pub fn export_written_since(
         &self,
-        export: &DiskExport,
+        export: &OpenExport,
         since: &SnapshotName,
     ) -> AppResult<Vec<ByteRange>> {
         let store = self.store()?;

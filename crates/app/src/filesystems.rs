@@ -6,6 +6,7 @@ use tintype_store::{MomentRef, NewVolume, Store, Volume};
 
 use crate::convert::{fs_error, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
+use crate::mounts::Below;
 use crate::open::App;
 use crate::types::{DeletedInfo, FsCreate, FsInfo, FsUpdate};
 
@@ -19,6 +20,7 @@ impl App {
         meta.capacity = wish.capacity;
         meta.compression = wish.compression;
         let object = format!("filesystem {}", wish.name);
+        refuse_zero(&object, wish.quota, wish.capacity)?;
         let store = self.store()?;
         let volume =
             store.create_volume(NewVolume { meta }).map_err(|e| store_error(&object, &e))?;
@@ -36,7 +38,7 @@ impl App {
         dir: Option<&std::path::Path>,
     ) -> AppResult<FsInfo> {
         let Some(dir) = dir else { return self.fs_info(&volume) };
-        if let Err(error) = self.mount_now(&volume, dir) {
+        if let Err(error) = self.mount_now(&volume, dir, Below::Nothing) {
             drop(self.store()?.delete_volume(volume.id, true));
             return Err(error);
         }
@@ -79,6 +81,7 @@ impl App {
             self.refuse_taken(new)?;
         }
         let object = format!("filesystem {name}");
+        refuse_zero(&object, update.quota.flatten(), update.capacity.flatten())?;
         let mut change = |meta: &mut VolumeMeta| apply(update, meta);
         let store = self.store()?;
         let volume =
@@ -157,6 +160,24 @@ impl App {
     }
 }
 
+/// A limit of nothing is a slip: the first byte would be refused.
+pub(crate) fn refuse_zero(
+    object: &str,
+    quota: Option<u64>,
+    capacity: Option<u64>,
+) -> AppResult<()> {
+    let name = match (quota, capacity) {
+        (Some(0), _) => "quota",
+        (_, Some(0)) => "capacity",
+        _ => return Ok(()),
+    };
+    Err(AppError::invalid(
+        object,
+        format!("a {name} of 0 bytes would refuse everything"),
+        format!("Give a size like 10G, or `none` for no {name}."),
+    ))
+}
+
 fn apply(update: &FsUpdate, meta: &mut VolumeMeta) {
     if let Some(name) = &update.name {
         meta.name = name.clone();
@@ -176,7 +197,7 @@ pub(crate) fn has_snapshots(object: &str, count: usize) -> AppError {
     AppError::new(
         ErrorKind::Busy,
         object,
-        format!("has {count} snapshots"),
-        "Delete them first, or use --force to delete them with it.",
+        if count == 1 { "has a snapshot".to_owned() } else { format!("has {count} snapshots") },
+        "Delete what it has first, or use --force to delete all of it.",
     )
 }

@@ -16,12 +16,16 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tintype_model::SnapshotLimits;
 
 use crate::error::{AppError, AppResult, ErrorKind};
 
 /// The format that this program writes. A higher one is refused.
 pub const FORMAT: u32 = 1;
+const CHECKSUM: &str = "checksum";
+/// Fields that may come without a checksum.
+const BY_HAND: [&str; 3] = ["format", "created", "snapshot_limits"];
 
 /// What `store.json` holds. Unknown fields are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +39,7 @@ pub struct StoreFile {
     pub snapshot_limits: SnapshotLimits,
     /// Fields that this program does not know.
     #[serde(flatten)]
-    pub unknown: serde_json::Map<String, serde_json::Value>,
+    pub unknown: serde_json::Map<String, Value>,
 }
 
 /// Who holds a store: the text of its lock file.
@@ -178,7 +182,8 @@ fn read_settings(path: &Path, create: bool, now: Timestamp) -> AppResult<StoreFi
         }
         Err(e) => return Err(AppError::io(&file, "read the settings of the store", &e)),
     };
-    let settings: StoreFile = serde_json::from_slice(&text).map_err(|e| damaged(&file, &e))?;
+    let value = unsealed(&text).map_err(|why| damaged(&file, &why))?;
+    let settings: StoreFile = serde_json::from_value(value).map_err(|e| damaged(&file, &e))?;
     if settings.format > FORMAT {
         return Err(AppError::new(
             ErrorKind::Unavailable,
@@ -190,7 +195,31 @@ fn read_settings(path: &Path, create: bool, now: Timestamp) -> AppResult<StoreFi
     Ok(settings)
 }
 
-fn damaged(file: &Path, error: &serde_json::Error) -> AppError {
+/// The settings without their checksum, which must fit. Only what somebody wrote by hand has none.
+fn unsealed(text: &[u8]) -> Result<Value, String> {
+    let mut value: Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let Some(fields) = value.as_object_mut() else { return Err("no object".to_owned()) };
+    let told = fields.remove(CHECKSUM);
+    let by_hand = fields.keys().all(|name| BY_HAND.contains(&name.as_str()));
+    let fits = told.as_ref().map(|told| *told == Value::String(checksum(&value)));
+    if fits.unwrap_or(by_hand) { Ok(value) } else { Err("its checksum does not fit".to_owned()) }
+}
+
+fn sealed(settings: &StoreFile) -> Result<Vec<u8>, serde_json::Error> {
+    let mut value = serde_json::to_value(settings)?;
+    let sum = checksum(&value);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert(CHECKSUM.to_owned(), Value::String(sum));
+    }
+    serde_json::to_vec_pretty(&value)
+}
+
+/// XXH3 of the compact text, whose keys are in order.
+fn checksum(value: &Value) -> String {
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(value.to_string().as_bytes()))
+}
+
+fn damaged(file: &Path, error: &dyn std::fmt::Display) -> AppError {
     AppError::new(
         ErrorKind::Damaged,
         file.display().to_string(),
@@ -223,7 +252,7 @@ fn new_settings(path: &Path, now: Timestamp) -> AppResult<StoreFile> {
 }
 
 fn write_settings(path: &Path, settings: &StoreFile) -> AppResult<()> {
-    let text = serde_json::to_vec_pretty(settings).unwrap_or_default();
+    let text = sealed(settings).unwrap_or_default();
     let new = path.join("store.json.new");
     let write = || {
         let mut file = File::create(&new)?;
@@ -288,5 +317,27 @@ mod tests {
         assert_eq!(open().kind, ErrorKind::Unavailable);
         write("{");
         assert_eq!(open().kind, ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn no_flipped_bit_of_the_settings_changes_one() {
+        let dir = folder();
+        let path = dir.path().join("store");
+        let open = || StoreFolder::open(&path, false, Timestamp::UNIX_EPOCH);
+        drop(StoreFolder::open(&path, true, Timestamp::UNIX_EPOCH).unwrap());
+        let written = open().unwrap().settings().clone();
+        let good = fs::read(path.join("store.json")).unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            fs::write(path.join("store.json"), bad).unwrap();
+            match open() {
+                Ok(folder) => assert_eq!(*folder.settings(), written, "bit {bit}"),
+                Err(error) => assert!(
+                    [ErrorKind::Damaged, ErrorKind::Unavailable].contains(&error.kind),
+                    "bit {bit}: {error}"
+                ),
+            }
+        }
     }
 }

@@ -16,6 +16,15 @@ use crate::types::FsInfo;
 /// How long a snapshot waits for the removal of files that lost their last name.
 const ORPHANS_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Whether a mount may lie over files of its folder, which are hidden meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Below {
+    /// Somebody names the folder now: it must be empty.
+    Nothing,
+    /// It was mounted there before: better hidden files than no mount.
+    Anything,
+}
+
 /// A filesystem that programs see.
 pub(crate) struct Mounted {
     pub(crate) dir: PathBuf,
@@ -31,7 +40,7 @@ impl App {
         let volumes = self.store().map(|store| store.volumes()).unwrap_or_default();
         for volume in volumes {
             let Some(dir) = volume.meta.mount.clone() else { continue };
-            if let Err(error) = self.mount_now(&volume, &dir) {
+            if let Err(error) = self.mount_now(&volume, &dir, Below::Anything) {
                 let text = format!("{error}. {}", error.remedy);
                 self.problems.lock().insert(volume.id, text.clone());
                 problems.push(text);
@@ -52,7 +61,7 @@ impl App {
             }
             return Err(already(&volume, &mounted.dir));
         }
-        self.mount_now(&volume, dir)?;
+        self.mount_now(&volume, dir, Below::Nothing)?;
         let volume = self.remember(&volume, Some(dir.to_owned()))?;
         self.fs_info(&volume)
     }
@@ -103,7 +112,7 @@ impl App {
     }
 
     /// Mounts; the caller holds `admin`.
-    pub(crate) fn mount_now(&self, volume: &Volume, dir: &Path) -> AppResult<()> {
+    pub(crate) fn mount_now(&self, volume: &Volume, dir: &Path, below: Below) -> AppResult<()> {
         let name = &volume.meta.name;
         let object = format!("filesystem {name}");
         // Somebody else may have unmounted it: let go of what is left.
@@ -112,6 +121,9 @@ impl App {
         // Before anything else looks at the folder: what hangs there would take us with it.
         self.mounter.repair(dir).map_err(|e| mount_error(&object, dir, &e))?;
         make_dir(dir)?;
+        if below == Below::Nothing {
+            refuse_files(dir)?;
+        }
         let tree = trees::open(&self.store()?, volume.id, self.store_path())
             .map_err(|e| fs_error(&object, &e))?;
         let mount = match self.mounter.mount(name, dir, Arc::clone(&tree) as _) {
@@ -185,7 +197,7 @@ impl App {
         for (id, dir) in others {
             let volume = self.store()?.volumes().into_iter().find(|volume| volume.id == id);
             if let Some(volume) = volume {
-                self.mount_now(&volume, &dir)?;
+                self.mount_now(&volume, &dir, Below::Anything)?;
             }
         }
         Ok(())
@@ -206,6 +218,18 @@ fn make_dir(dir: &Path) -> AppResult<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             std::fs::create_dir_all(dir).map_err(|e| AppError::io(dir, "make the mount folder", &e))
         }
+        _ => Ok(()),
+    }
+}
+
+/// What a mount would hide is seldom meant to be hidden. A folder that cannot be listed is told of by mounting.
+fn refuse_files(dir: &Path) -> AppResult<()> {
+    match std::fs::read_dir(dir).ok().and_then(|mut entries| entries.next()) {
+        Some(Ok(entry)) => Err(AppError::invalid(
+            format!("mount folder {}", dir.display()),
+            format!("is not empty: a mount would hide {:?}", entry.file_name()),
+            "Choose an empty or a new folder, or move its files away.",
+        )),
         _ => Ok(()),
     }
 }

@@ -15,6 +15,7 @@ use tintype_store::{LineRef, Snapshot, Store, StoreOptions, Volume};
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
+use crate::jobs::Jobs;
 use crate::mounts::Mounted;
 use crate::port::{DiskServer, Mounter};
 use crate::tally::Tally;
@@ -46,7 +47,7 @@ pub struct App {
     pub(crate) mounter: Arc<dyn Mounter>,
     /// What is mounted. Locked briefly: never while the kernel or the store is asked.
     pub(crate) mounts: Mutex<BTreeMap<VolumeId, Arc<Mounted>>>,
-    /// Disks that are open. Locked briefly, and while one is opened.
+    /// Disks that are open. Locked briefly, and while one is opened or deleted.
     pub(crate) disks: Mutex<BTreeMap<LineRef, Arc<tintype_disk::Disk>>>,
     /// Who serves disks. It goes before the app does, so it is not held.
     pub(crate) disk_server: Mutex<Option<Weak<dyn DiskServer>>>,
@@ -56,6 +57,7 @@ pub struct App {
     pub(crate) admin: Mutex<()>,
     /// Numbers of snapshots; changed under `admin`.
     pub(crate) tally: Mutex<Tally>,
+    pub(crate) jobs: Jobs,
     pub(crate) addresses: Mutex<Vec<String>>,
     pub(crate) started: Timestamp,
     pub(crate) user: String,
@@ -75,6 +77,7 @@ impl App {
         }
         let path = folder.path().to_owned();
         let store = open_store(&path)?;
+        crate::import::remove_halves(&store);
         let tally = Mutex::new(Tally::of(&store));
         Ok(Arc::new(Self {
             store: RwLock::new(Some(store)),
@@ -87,6 +90,7 @@ impl App {
             problems: Mutex::default(),
             admin: Mutex::default(),
             tally,
+            jobs: Jobs::default(),
             addresses: Mutex::default(),
             started: now,
             user: options.user,
@@ -164,7 +168,9 @@ impl App {
     /// A volume of any kind.
     pub(crate) fn volume(&self, name: &VolumeName) -> AppResult<Volume> {
         let found = self.store()?.volume(name.as_str());
-        found.ok_or_else(|| AppError::no_volume(name.as_str()))
+        let found = found.ok_or_else(|| AppError::no_volume(name.as_str()))?;
+        crate::disks::refuse_importing(&found)?;
+        Ok(found)
     }
 
     /// A filesystem.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use tintype_disk::ByteRange;
 use tintype_fs::{Holder, paths_of};
 use tintype_model::VolumeKind;
-use tintype_store::{BLOCK, Damage, MomentRef, Snapshot, Store, View, Volume};
+use tintype_store::{BLOCK, Damage, MomentRef, Snapshot, Store, View, Volume, stop};
 
 use crate::convert::{disk_error, fs_error, store_error};
 use crate::error::{AppError, AppResult};
@@ -20,7 +20,8 @@ const NAMED: usize = 5;
 const PLACES: usize = 1000;
 
 impl App {
-    /// Reads all data, verifies all checksums, and names the files and disks that damage hits.
+    /// Reads all data, verifies all checksums, and names the files and disks that damage hits. Ends early with an error when
+    /// nobody waits for it any more ([`crate::until`]).
     pub fn scrub(&self) -> AppResult<ScrubInfo> {
         let store = self.store()?;
         let report = store
@@ -30,6 +31,7 @@ impl App {
             Vec::new()
         } else {
             let hits = Hits::find(&store, &report.damaged);
+            stop::check().map_err(|e| store_error("scrub", &e))?;
             report.damaged.iter().flat_map(|damage| hits.tell(damage)).collect()
         };
         Ok(ScrubInfo { clean: findings.is_empty(), bytes: report.bytes, findings })
@@ -71,6 +73,9 @@ impl Hits {
         let places: Vec<Part> = places.into_iter().take(PLACES).collect();
         for volume in &volumes {
             for snapshot in store.snapshots(Some(volume.id)) {
+                if stop::go_on().is_break() {
+                    return hits;
+                }
                 if let Err(error) = hits.snapshot(store, volume, &snapshot, &places) {
                     skipped(&error);
                 }
@@ -84,8 +89,10 @@ impl Hits {
             VolumeKind::Filesystem => format!("filesystem {}", volume.meta.name),
             VolumeKind::Disk => format!("disk {}", volume.meta.name),
         };
-        let view = store.view_of(MomentRef::Live(volume.id));
-        let mut view = view.map_err(|e| store_error(&object, &e))?;
+        // One instant: names and block maps that change meanwhile would not fit each other.
+        let moment = MomentRef::Live(volume.id);
+        let fixed = store.fix(moment, moment).map_err(|e| store_error(&object, &e))?;
+        let [mut view, _] = fixed.views();
         let found = parts(&mut view, volume, &self.extents, None, &object)?;
         for part in &found {
             self.note(&mut view, volume, *part, &object)?.live = true;
@@ -101,7 +108,9 @@ impl Hits {
         places: &[Part],
     ) -> AppResult<()> {
         let object = format!("snapshot {}@{}", volume.meta.name, snapshot.meta.name);
-        let mut view = store.view(snapshot.id).map_err(|e| store_error(&object, &e))?;
+        let moment = MomentRef::Snapshot(snapshot.id);
+        let fixed = store.fix(moment, moment).map_err(|e| store_error(&object, &e))?;
+        let [mut view, _] = fixed.views();
         for part in parts(&mut view, volume, &self.extents, Some(places), &object)? {
             let shown = self.note(&mut view, volume, part, &object)?;
             if shown.snapshots.len() < NAMED {

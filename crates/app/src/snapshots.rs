@@ -159,10 +159,11 @@ impl App {
         let mut change = |meta: &mut SnapshotMeta| apply(update, meta, now);
         let mut snapshot = store.update_snapshot(snapshot.id, &mut change).map_err(fail)?;
         if becomes_writable {
+            let made = store.make_writable(snapshot.id).map_err(fail)?;
             let mut tally = self.tally.lock();
             tally.remove(&snapshot);
-            snapshot = store.make_writable(snapshot.id).map_err(fail)?;
-            tally.add(&snapshot);
+            tally.add(&made);
+            snapshot = made;
         }
         self.entries_changed(volume.id);
         self.snapshot_info(&volume.meta.name, &snapshot)

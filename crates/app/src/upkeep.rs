@@ -43,7 +43,7 @@ impl App {
             dead_bytes: status.segment_bytes.saturating_sub(status.segment_live_bytes),
             dirty_bytes: status.unwritten_bytes as u64,
             mounts: self.mount_infos(&store),
-            jobs: jobs(&status),
+            jobs: [jobs(&status), self.jobs.list()].concat(),
             problems: self.problems.lock().values().cloned().collect(),
         })
     }

@@ -6,6 +6,7 @@ mod fill;
 mod floor;
 mod floor_main;
 mod http;
+mod images;
 mod load;
 mod loads;
 mod measure;

@@ -22,12 +22,13 @@ pub(crate) const ROWS: &[&str] = &[
     "repository",
     "index-memory",
     "chunking",
+    "images",
 ];
 
 const USAGE: &str = "usage: tintype-bench ROW... [--scale full|small] [--rounds N] [--on NAME,NAME] \
  [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--peer NAME=PROGRAM]... [--nbd NAME=SOCKET]... [--keep]
 rows: seq rand small fsync tree snapshot-create snapshot-list snapshot-delete diff many-snapshots
-      space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking all
+      space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking images all
        tintype-bench floor|load ...";
 
 /// What "cold" means for a server: the kernel's caches always go.
@@ -63,6 +64,8 @@ pub(crate) struct Sizes {
     /// Bytes that the disk that is cloned maps.
     pub reserved: u64,
     pub clones: usize,
+    /// Bytes of a disk whose images are written and read.
+    pub image: u64,
 }
 
 impl Sizes {
@@ -86,6 +89,7 @@ impl Sizes {
             disk_snapshots: 10_000,
             reserved: 100 << 30,
             clones: 10_000,
+            image: 4 << 30,
         }
     }
 
@@ -109,6 +113,7 @@ impl Sizes {
             disk_snapshots: 20,
             reserved: 64 << 20,
             clones: 20,
+            image: 64 << 20,
         }
     }
 }

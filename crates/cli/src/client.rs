@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, header};
+use hyper::{HeaderMap, Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tintype_server::stream::{BodyReader, PieceWriter, Rest, incoming, outgoing};
 use tokio::net::UnixStream;
 
 use crate::error::{CliError, CliResult};
+use crate::signals;
 
 /// The way to a server.
 #[derive(Clone, Debug)]
@@ -51,24 +54,66 @@ impl Client {
     }
 
     fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> CliResult<Bytes> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()
-            .map_err(|e| self.broken(&e))?;
-        let (status, body) = runtime.block_on(self.exchange(method, path, body))?;
-        if (200..300).contains(&status) {
-            Ok(body)
-        } else {
-            Err(CliError::from_answer(status, &body))
-        }
+        let body = Full::new(Bytes::from(body.unwrap_or_default()));
+        self.run(self.exchange(method, path, body, whole))?
     }
 
-    async fn exchange(
+    /// Sends a body that `write` makes on a thread of its own. Answers what `write` says, and the answer.
+    pub fn upload<T: Send>(
+        &self,
+        path: &str,
+        write: impl FnOnce(PieceWriter) -> T + Send,
+    ) -> CliResult<(T, CliResult<Bytes>)> {
+        let (writer, body) = outgoing(None);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(move || write(writer));
+            let answer =
+                self.run(self.exchange(Method::POST, path, body, whole)).and_then(|answer| answer);
+            let written = writing.join().map_err(|_| self.broken(&"a thread ended"))?;
+            Ok((written, answer))
+        })
+    }
+
+    /// Reads a resource as it comes: `read` gets its head and its bytes on a thread of its own.
+    pub fn download<T: Send>(
+        &self,
+        path: &str,
+        read: impl FnOnce(&HeaderMap, BodyReader) -> T + Send,
+    ) -> CliResult<T> {
+        let body = Full::new(Bytes::new());
+        std::thread::scope(|scope| {
+            let take = async |response: Response<Incoming>| {
+                let (head, body) = response.into_parts();
+                if !head.status.is_success() {
+                    let body = body.collect().await?.to_bytes();
+                    return Ok(Err(CliError::from_answer(head.status.as_u16(), &body)));
+                }
+                let (reader, feed) = incoming(body, Rest::Leave);
+                let reading = scope.spawn(move || read(&head.headers, reader));
+                feed.await;
+                Ok(reading.join().map_err(|_| self.broken(&"a thread ended")))
+            };
+            self.run(self.exchange(Method::GET, path, body, take))?
+        })
+    }
+
+    fn run<T>(&self, work: impl Future<Output = CliResult<T>>) -> CliResult<T> {
+        signals::leave_on_interrupt()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        runtime.map_err(|e| self.broken(&e))?.block_on(work)
+    }
+
+    async fn exchange<B, T>(
         &self,
         method: Method,
         path: &str,
-        body: Option<Vec<u8>>,
-    ) -> CliResult<(u16, Bytes)> {
+        body: B,
+        take: impl AsyncFnOnce(Response<Incoming>) -> hyper::Result<T>,
+    ) -> CliResult<T>
+    where
+        B: Body<Data = Bytes> + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.absent(&e))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(&e))?;
@@ -77,13 +122,11 @@ impl Client {
             .uri(format!("/api/v1{path}"))
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body.unwrap_or_default())))
+            .body(body)
             .map_err(|e| self.broken(&e))?;
         let answer = async {
             let response = sender.send_request(request).await?;
-            let status = response.status().as_u16();
-            let body = response.into_body().collect().await?.to_bytes();
-            Ok::<_, hyper::Error>((status, body))
+            take(response).await
         };
         // The connection moves bytes only while it is polled; the answer decides.
         tokio::pin!(connection);
@@ -99,6 +142,12 @@ impl Client {
     }
 
     fn absent(&self, error: &std::io::Error) -> CliError {
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            return CliError::failure(
+                format!("socket {}: belongs to another user ({error})", self.socket.display()),
+                "Start a server of your own with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
+            );
+        }
         CliError::failure(
             format!("socket {}: no server answers there ({error})", self.socket.display()),
             "Start one with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
@@ -111,6 +160,17 @@ impl Client {
             "Look whether the server still runs: `tintype status`.",
         )
     }
+}
+
+/// All of an answer: its body, or the failure that it tells.
+async fn whole(response: Response<Incoming>) -> hyper::Result<CliResult<Bytes>> {
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok(if status.is_success() {
+        Ok(body)
+    } else {
+        Err(CliError::from_answer(status.as_u16(), &body))
+    })
 }
 
 /// Reads an answer.

@@ -1,15 +1,27 @@
-//! What a command says when it fails: what happened to which object, and what to do.
-
-use std::io::Write;
+//! What a command says when it fails: what happened to which object, and what to do; with `--json` as one object.
 
 use serde::Deserialize;
+use serde_json::json;
 use tintype_app::{AppError, ErrorKind};
+
+use crate::notice;
+use crate::output::printable;
+
+/// The exit status behind a signal, as shells give it.
+pub const STOPPED: u8 = 130;
+
+const NAMES: &str =
+    "Names have 1 to 255 bytes of UTF-8, without \"/\", \"@\" and control characters.";
 
 /// A failure on its way to the terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CliError {
     /// The object and what happened to it.
     pub message: String,
+    /// The object alone, where it is known apart from the message.
+    pub object: Option<String>,
+    /// The server's word for what kind of failure it is: `not-found`, `busy`, ...
+    pub kind: Option<String>,
     /// What to do.
     pub remedy: String,
     /// 1 for failures, 2 for usage.
@@ -25,12 +37,16 @@ struct Problem {
     detail: String,
     #[serde(default)]
     remedy: String,
+    object: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
 }
 
 impl CliError {
     /// A failure.
     pub fn failure(message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { message: message.into(), remedy: remedy.into(), status: 1 }
+        let (message, remedy) = (message.into(), remedy.into());
+        Self { message, object: None, kind: None, remedy, status: 1 }
     }
 
     /// A wrong use of the command line.
@@ -41,7 +57,11 @@ impl CliError {
     /// From an answer of the server that is not a success.
     pub fn from_answer(status: u16, body: &[u8]) -> Self {
         match serde_json::from_slice::<Problem>(body) {
-            Ok(problem) => Self::failure(problem.detail, problem.remedy),
+            Ok(problem) => Self {
+                object: problem.object,
+                kind: problem.kind.map(|urn| urn.trim_start_matches("urn:tintype:").to_owned()),
+                ..Self::failure(problem.detail, problem.remedy)
+            },
             Err(_) => Self::failure(
                 format!("server: answered with status {status} and no explanation"),
                 "Check that server and program have the same version.",
@@ -49,30 +69,55 @@ impl CliError {
         }
     }
 
-    /// Writes to standard error.
+    /// Writes to standard error: lines for people, or one object for programs.
     pub fn report(&self) {
-        let mut text = format!("tintype: {}\n", self.message);
-        if !self.remedy.is_empty() {
-            text.push_str(&format!("  {}\n", self.remedy));
+        notice::write(|events| if events { format!("{}\n", self.event()) } else { self.lines() });
+    }
+
+    fn lines(&self) -> String {
+        let message = printable(&self.message);
+        match self.remedy.as_str() {
+            "" => format!("tintype: {message}\n"),
+            remedy => format!("tintype: {message}\n  {}\n", printable(remedy)),
         }
-        // Nobody is left to tell when standard error is gone.
-        drop(std::io::stderr().write_all(text.as_bytes()));
+    }
+
+    /// As one of the events that commands tell on standard error.
+    fn event(&self) -> serde_json::Value {
+        json!({
+            "event": "error",
+            "status": self.status,
+            "message": self.message,
+            "object": self.object,
+            "kind": self.kind,
+            "remedy": Some(&self.remedy).filter(|text| !text.is_empty()),
+        })
     }
 }
 
 impl From<AppError> for CliError {
     fn from(error: AppError) -> Self {
-        let message = error.to_string();
-        match error.kind {
-            ErrorKind::Invalid => Self::usage(message, error.remedy),
-            _ => Self::failure(message, error.remedy),
+        let status = if error.kind == ErrorKind::Invalid { 2 } else { 1 };
+        let kind = serde_json::to_value(error.kind).ok();
+        Self {
+            status,
+            message: error.to_string(),
+            kind: kind.and_then(|kind| kind.as_str().map(str::to_owned)),
+            object: Some(error.object),
+            remedy: error.remedy,
         }
     }
 }
 
 impl From<tintype_model::ModelError> for CliError {
     fn from(error: tintype_model::ModelError) -> Self {
-        Self::usage(error.to_string(), "")
+        let text = error.to_string();
+        // What would be accepted stands behind what is wrong.
+        match (text.split_once(": write "), &error) {
+            (Some((wrong, right)), _) => Self::usage(wrong, format!("Write {right}.")),
+            (None, tintype_model::ModelError::Name { .. }) => Self::usage(text, NAMES),
+            (None, _) => Self::usage(text, ""),
+        }
     }
 }
 
@@ -90,11 +135,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_wrong_name_comes_with_what_would_be_right() {
+        let error = CliError::from("home".parse::<tintype_model::SnapshotRef>().unwrap_err());
+        assert_eq!(
+            error.lines(),
+            "tintype: \"home\" does not name a snapshot\n  Write FS@NAME, for example home@before-upgrade.\n"
+        );
+        let error = CliError::from("a@b/c".parse::<tintype_model::SnapshotRef>().unwrap_err());
+        assert!(error.message.contains("it holds a \"/\"") && error.remedy.contains("255"));
+    }
+
+    #[test]
     fn answers_of_the_server_become_messages() {
-        let body = br#"{"type":"x","detail":"filesystem home: does not exist","remedy":"Do."}"#;
+        let body = br#"{"type":"urn:tintype:not-found","detail":"filesystem home: does not exist",
+            "object":"filesystem home","remedy":"Do."}"#;
         let error = CliError::from_answer(404, body);
         assert_eq!(error.message, "filesystem home: does not exist");
-        assert_eq!(error.remedy, "Do.");
+        assert_eq!(error.lines(), "tintype: filesystem home: does not exist\n  Do.\n");
+        assert_eq!(
+            error.event(),
+            json!({
+                "event": "error", "status": 1, "message": "filesystem home: does not exist",
+                "object": "filesystem home", "kind": "not-found", "remedy": "Do.",
+            })
+        );
         assert!(CliError::from_answer(502, b"<html>").message.contains("502"));
     }
 }

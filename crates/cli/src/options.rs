@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::{Timestamp, tz::TimeZone};
 use tintype_app::types::DeleteWish;
+use tintype_fuse::Choice;
 use tintype_model::{ByteSize, Span, Tags, filter::parse_time};
+use tintype_server::TransportChoice;
 
 use crate::client::Client;
 use crate::error::{CliError, CliResult};
@@ -35,6 +37,37 @@ impl Global {
         let socket = self.socket();
         paths::check_socket_owner(&socket)?;
         Ok(Client::new(socket))
+    }
+}
+
+/// How the kernel reaches the program that serves a mount.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Transport {
+    /// io_uring where the kernel offers it, else /dev/fuse
+    Auto,
+    /// /dev/fuse
+    Dev,
+    /// io_uring, or fail
+    Uring,
+}
+
+impl From<Transport> for TransportChoice {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Auto => Self::Auto,
+            Transport::Dev => Self::Dev,
+            Transport::Uring => Self::Uring,
+        }
+    }
+}
+
+impl From<Transport> for Choice {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Auto => Self::Auto,
+            Transport::Dev => Self::Dev,
+            Transport::Uring => Self::Uring,
+        }
     }
 }
 
@@ -84,8 +117,10 @@ impl DeleteOptions {
 
 /// Reads a time that an option carries; ages count back from now.
 pub fn time(option: &str, text: &str) -> CliResult<Timestamp> {
-    parse_time(text, Timestamp::now(), &TimeZone::system())
-        .map_err(|error| CliError::usage(format!("{option}: {error}"), ""))
+    parse_time(text, Timestamp::now(), &TimeZone::system()).map_err(|error| {
+        let told = CliError::from(error);
+        CliError { message: format!("{option}: {}", told.message), ..told }
+    })
 }
 
 /// All lists of a repeated option in one set.

@@ -18,9 +18,9 @@ pub fn print(bytes: &[u8]) -> CliResult<()> {
     }
 }
 
-/// One line of text.
+/// One line of text, of which a terminal obeys nothing.
 pub fn line(text: &str) -> CliResult<()> {
-    print(format!("{text}\n").as_bytes())
+    print(format!("{}\n", printable(text)).as_bytes())
 }
 
 /// A value as JSON in one line.

@@ -74,8 +74,14 @@ pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// A path that means the same to the server.
+/// A path that means the same to the server, and that JSON can carry.
 pub fn to_server(path: &Path) -> CliResult<PathBuf> {
+    if path.to_str().is_none() {
+        return Err(CliError::usage(
+            format!("path {}: is not UTF-8", path.display()),
+            "Choose a folder with another name.",
+        ));
+    }
     std::path::absolute(path).map_err(|error| {
         CliError::usage(
             format!("path {}: cannot be made absolute: {error}", path.display()),
@@ -87,6 +93,15 @@ pub fn to_server(path: &Path) -> CliResult<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_that_json_cannot_carry_are_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let odd = Path::new(std::ffi::OsStr::from_bytes(b"a\xff"));
+        let error = to_server(odd).unwrap_err();
+        assert_eq!((error.status, error.message.contains("is not UTF-8")), (2, true));
+        assert!(to_server(Path::new("a b")).unwrap().is_absolute());
+    }
 
     #[test]
     fn the_socket_is_per_user() {

@@ -218,6 +218,77 @@ fn lists_of_paths_are_read_in_three_ways() {
 }
 
 #[test]
+fn lists_hold_patterns_as_restics_do() {
+    let fixture = Fixture::new();
+    let at = |name: &str| fixture.source().join(name).to_str().unwrap().to_owned();
+    for name in ["x.c", "y.c", ".h.c", "[z].c", "star*"] {
+        fs::write(at(name), name).unwrap();
+    }
+    let list = fixture.path("list");
+    let line = ["backup", "--files-from", list.to_str().unwrap(), "--force"];
+    let lists = [
+        (at("*.c"), vec![".h.c", "[z].c", "x.c", "y.c"]),
+        (at("[xy].c"), vec!["x.c", "y.c"]),
+        (at("?.c"), vec!["x.c", "y.c"]),
+        (at("\\[z\\].c"), vec!["[z].c"]),
+        // Nothing fits, and it is there as it stands.
+        (at("[z].c"), vec!["[z].c"]),
+        (at("star\\*"), vec!["star*"]),
+        (at("*/*/*.log"), vec!["sub", "sub/dir", "sub/dir/b.log"]),
+        (format!("{}\n{}", at("x.*"), at("no*")), vec!["x.c"]),
+    ];
+    for (text, wanted) in lists {
+        fs::write(&list, &text).unwrap();
+        fixture.ok(&line);
+        assert_eq!(held(&fixture), set(&wanted), "{text}");
+        if has_restic() && !text.contains("/[z].c") {
+            fixture.restic(&["backup", "--files-from", list.to_str().unwrap(), "--force"]);
+            assert_eq!(held(&fixture), set(&wanted), "restic, {text}");
+        }
+    }
+    // Of patterns alone that fit nothing there is nothing to save; a path that is not there is a mistake.
+    fs::write(&list, at("no*")).unwrap();
+    let (status, text) = fixture.said(&line);
+    assert!(status == Some(2) && text.contains("fits nothing"), "{text}");
+    for wrong in [at("[x"), at("missing")] {
+        fs::write(&list, format!("{wrong}\n{}", at("x.c"))).unwrap();
+        assert_eq!(fixture.said(&line).0, Some(2), "{wrong}");
+    }
+}
+
+#[test]
+fn filters_choose_what_is_listed() {
+    let fixture = Fixture::new();
+    let other = fixture.path("other");
+    fs::create_dir(&other).unwrap();
+    let save = |path: &str, time: &str, more: &[&str]| {
+        let line = ["backup", path, "--time", time];
+        let line: Vec<&str> = line.iter().chain(more).copied().collect();
+        fixture.ok(&line);
+    };
+    let source = fixture.source().to_str().unwrap().to_owned();
+    let other = other.to_str().unwrap();
+    save(&source, "2026-01-01T00:00:00Z", &["--host", "a", "--tag", "x,y", "--label", "l"]);
+    save(&source, "2026-01-02T00:00:00Z", &["--host", "b", "--tag", "x"]);
+    save(other, "2026-01-03T00:00:00Z", &["--host", "a", "--tag", "z"]);
+    let days = |filters: &[&str]| -> Vec<String> {
+        let all = fixture.snapshots(filters).into_iter();
+        all.map(|one| one["time"].as_str().unwrap()[8..10].to_owned()).collect()
+    };
+    assert_eq!(days(&[]), ["01", "02", "03"]);
+    assert_eq!(days(&["--host", "a"]), ["01", "03"]);
+    assert_eq!(days(&["--tag", "x"]), ["01", "02"]);
+    assert_eq!(days(&["--tag", "x,y"]), ["01"]);
+    assert_eq!(days(&["--tag", "x,y", "--tag", "z"]), ["01", "03"]);
+    assert_eq!(days(&["--label", "l"]), ["01"]);
+    assert_eq!(days(&["--path", other]), ["03"]);
+    assert_eq!(days(&["--path", other, "--path", &source]), Vec::<String>::new());
+    assert_eq!(days(&["--after", "2026-01-02T00:00:00Z"]), ["02", "03"]);
+    assert_eq!(days(&["--before", "2026-01-02T00:00:00Z"]), ["01"]);
+    assert_eq!(days(&["--host", "a", "--tag", "x", "--before", "2026-01-02"]), ["01"]);
+}
+
+#[test]
 fn an_unchanged_backup_can_be_skipped() {
     let fixture = Fixture::new();
     // From inside the folder: those above it change while other tests run.

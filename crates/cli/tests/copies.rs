@@ -2,23 +2,27 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod repository;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
+use repository::{Fixture, has_restic};
 use serde_json::Value;
-use tempfile::TempDir;
 
-struct Fixture {
-    folder: TempDir,
+/// Two repositories with passwords of their own; the first has two snapshots. Commands are lines.
+struct Two(Fixture);
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
 }
 
-impl Fixture {
-    /// Two repositories with passwords of their own; the first has two snapshots.
+impl Two {
     fn new() -> Self {
-        let fixture = Self { folder: tempfile::tempdir().unwrap() };
+        let fixture = Self(Fixture::empty());
         fs::create_dir(fixture.path("source")).unwrap();
         fs::write(fixture.path("source/a"), vec![7; 300_000]).unwrap();
+        fs::write(fixture.path("other-password"), "other\n").unwrap();
         fixture.ok("repo init");
         fixture.ok("backup source --time 2026-01-01 --tag x --host one");
         fs::write(fixture.path("source/b"), "second").unwrap();
@@ -28,49 +32,27 @@ impl Fixture {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn run(&self, program: &Path, line: &str) -> Output {
-        fs::write(self.path("other-password"), "other\n").unwrap();
-        let mut command = Command::new(program);
-        command.args(line.split_whitespace()).current_dir(self.folder.path());
-        command.env("HOME", self.folder.path()).env("TINTYPE_FROM_PASSWORD", "secret");
-        command.env("RESTIC_REPOSITORY", "repo").env("RESTIC_PASSWORD", "secret");
-        command.output().unwrap()
-    }
-
-    fn tintype(&self, line: &str) -> Output {
-        self.run(Path::new(env!("CARGO_BIN_EXE_tintype")), line)
+        self.0.path(name)
     }
 
     fn ok(&self, line: &str) -> String {
-        let output = self.tintype(line);
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        self.0.ok(&words(line))
     }
 
     fn json(&self, line: &str) -> Value {
-        serde_json::from_str(&self.ok(&format!("{line} --json"))).unwrap()
+        self.0.json(&words(line))
     }
 
     fn fails(&self, line: &str, status: i32) -> String {
-        let output = self.tintype(line);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(status), "{line}: {said}");
+        let (code, said) = self.0.said(&words(line));
+        assert_eq!(code, Some(status), "{line}: {said}");
         said
     }
 
     fn restic_check(&self, options: &str) {
-        let Ok(path) = std::env::var("PATH") else { return };
-        let restic = path.split(':').map(|dir| Path::new(dir).join("restic"));
-        let Some(restic) = restic.into_iter().find(|file| file.exists()) else {
-            assert!(std::env::var_os("TINTYPE_REQUIRE_FUSE").is_none(), "restic is missing");
-            eprintln!("SKIPPED: restic is not installed");
-            return;
-        };
-        let output = self.run(&restic, &format!("check --no-cache --read-data {options}"));
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        if has_restic() {
+            self.0.restic(&words(&format!("check --read-data {options}")));
+        }
     }
 }
 
@@ -79,7 +61,7 @@ const OTHER: &str = "--repo other --password-file other-password";
 
 #[test]
 fn a_copy_run_again_adds_nothing() {
-    let fixture = Fixture::new();
+    let fixture = Two::new();
     let planned = fixture.json(&format!("{COPY} --dry-run"));
     assert_eq!(planned["copied"].as_array().unwrap().len(), 2);
     assert_eq!(fixture.json(&format!("snapshot list {OTHER}")), serde_json::json!([]));
@@ -119,7 +101,7 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn an_update_keeps_the_first_id() {
-    let fixture = Fixture::new();
+    let fixture = Two::new();
     let before = fixture.json("snapshot show latest --repo repo");
     let line = "snapshot update latest --repo repo --add-tag z --label l --description d \
                 --delete-never --host three --time 2026-02-01";
@@ -144,7 +126,7 @@ fn an_update_keeps_the_first_id() {
 
 #[test]
 fn filters_choose_what_latest_means() {
-    let fixture = Fixture::new();
+    let fixture = Two::new();
     let source = fixture.path("source").display().to_string();
     let lists = |options: &str| fixture.ok(&format!("ls latest {options}")).contains("source/b");
     assert!(lists("") && lists("--host two") && lists("--tag y"));
@@ -164,8 +146,8 @@ fn filters_choose_what_latest_means() {
 
 #[test]
 fn a_dry_run_saves_nothing_and_git_decides_what_is_left_out() {
-    let fixture = Fixture::new();
-    let files = |fixture: &Fixture| {
+    let fixture = Two::new();
+    let files = |fixture: &Two| {
         let mut all = walk(&fixture.path("repo"));
         all.sort();
         all
@@ -200,7 +182,7 @@ fn a_dry_run_saves_nothing_and_git_decides_what_is_left_out() {
 
 #[test]
 fn filters_of_a_copy_choose_latest_and_leave_ids_alone() {
-    let fixture = Fixture::new();
+    let fixture = Two::new();
     let id = |line: &str| fixture.json(line)["id"].clone();
     let (one, two) = (
         id("snapshot show latest --repo repo --host one"),

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use repository::{Fixture, has_restic};
+use repository::{Fixture, damage, has_restic};
 use serde_json::Value;
 
 /// The path of the source below the root of a snapshot.
@@ -212,13 +212,7 @@ fn checks_find_damage_and_restores_say_what_is_missing() {
     .unwrap();
     fixture.backup(&[]);
     assert!(fixture.ok(&["check", "--read-data"]).contains("0 errors"));
-    let packs = fixture.ok(&["repo", "list", "packs"]);
-    let sizes = packs.lines().map(|id| fixture.place().join("data").join(&id[..2]).join(id));
-    let victim = sizes.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
-    let mut bytes = fs::read(&victim).unwrap();
-    bytes[1000] ^= 1;
-    fs::remove_file(&victim).unwrap();
-    fs::write(&victim, bytes).unwrap();
+    damage(&fixture.largest_pack(), 1000, usize::MAX);
     assert!(fixture.ok(&["check"]).contains("0 errors"));
     assert_eq!(fixture.run(&["check", "--read-data"]).status.code(), Some(1));
     let target = fixture.folder.path().join("target");

@@ -9,7 +9,7 @@ use crate::view::{Blocks, DiskView};
 use std::ops::ControlFlow;
 use tintype_store::compare::{Equal, Side, differing};
 use tintype_store::content::BYTES;
-use tintype_store::{Key, Moment, MomentRef, Store};
+use tintype_store::{Fixed, Key, Moment, MomentRef, Store};
 
 /// Maps that are looked up together.
 const CHUNK: usize = 1024;
@@ -29,10 +29,41 @@ pub struct ByteRange {
 /// # Errors
 /// A moment does not exist or is no disk, the two share no history, data is damaged, or the store failed.
 pub fn changes(store: &Store, a: MomentRef, b: MomentRef, equal: Equal) -> Result<Vec<ByteRange>> {
-    let fixed = store.fix(a, b)?;
-    let touched = fixed.touched()?;
-    let [old, new] = fixed.views();
-    compare(&touched, &DiskView::of(old)?, &DiskView::of(new)?, equal)
+    Kept::new(store, a, b)?.changes(equal)
+}
+
+/// Two moments of disks that stay as they are while this lives, whatever is written or deleted meanwhile; what is live, as at one instant.
+pub struct Kept<'s> {
+    fixed: Fixed<'s>,
+    views: [DiskView; 2],
+}
+
+impl<'s> Kept<'s> {
+    /// Keeps them. Both may be the same.
+    ///
+    /// # Errors
+    /// A moment does not exist or is no disk, or the store failed.
+    pub fn new(store: &'s Store, a: MomentRef, b: MomentRef) -> Result<Self> {
+        let fixed = store.fix(a, b)?;
+        let [old, new] = fixed.views();
+        let views = [DiskView::of(old)?, DiskView::of(new)?];
+        Ok(Self { fixed, views })
+    }
+
+    /// The moments.
+    #[must_use]
+    pub const fn views(&self) -> &[DiskView; 2] {
+        &self.views
+    }
+
+    /// As [`changes`] tells them.
+    ///
+    /// # Errors
+    /// The two share no history, data is damaged, or the store failed.
+    pub fn changes(&self, equal: Equal) -> Result<Vec<ByteRange>> {
+        let [old, new] = &self.views;
+        compare(&self.fixed.touched()?, old, new, equal)
+    }
 }
 
 fn compare(touched: &[Key], a: &DiskView, b: &DiskView, equal: Equal) -> Result<Vec<ByteRange>> {

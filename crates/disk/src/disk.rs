@@ -63,44 +63,46 @@ fn map_bytes(pieces: &[Piece]) -> u64 {
 /// No disk has this size, the volume does not exist or is one already, or the store failed.
 pub fn create(store: &Arc<Store>, line: LineRef, size: u64) -> Result<()> {
     check_size(size)?;
-    let mut fresh = store.open_line(line)?;
-    if fresh.get(keys::HEAD)?.is_some() {
-        return Err(StoreError::Exists { what: "a disk in this volume".to_owned() }.into());
-    }
-    let head = Head { size, blocks: 0 };
-    let state = State { line: fresh, head, head_dirty: true, records: 0 };
-    Disk::serve(store, line, state)?.close()
+    let fresh = |line: &mut LiveLine| match line.get(keys::HEAD)? {
+        Some(_) => Err(StoreError::Exists { what: "a disk in this volume".to_owned() }.into()),
+        None => Ok((Head { size, blocks: 0, image: None }, true)),
+    };
+    Disk::serve(store, line, fresh)?.close()
 }
 
 impl Disk {
     /// Opens a line that holds a disk. Each line is open once at a time.
     ///
     /// # Errors
-    /// The line does not exist or holds no disk, or the store failed.
+    /// The line does not exist, is open already or holds no disk, or the store failed.
     pub fn open(store: &Arc<Store>, line: LineRef) -> Result<Arc<Self>> {
-        let mut fresh = store.open_line(line)?;
-        let head = Head::read(&mut fresh)?;
-        Self::serve(store, line, State { line: fresh, head, head_dirty: false, records: 0 })
+        Self::serve(store, line, |line| Ok((Head::read(line)?, false)))
     }
 
-    fn serve(store: &Arc<Store>, line: LineRef, mut state: State) -> Result<Arc<Self>> {
+    /// `head` answers the head, and whether its record has to be written.
+    fn serve(
+        store: &Arc<Store>,
+        line: LineRef,
+        head: impl FnOnce(&mut LiveLine) -> Result<(Head, bool)>,
+    ) -> Result<Arc<Self>> {
         let volume = match line {
             LineRef::Volume(volume) => Some(volume),
             LineRef::Snapshot(_) => None,
         };
         let limits = Limits::new(volume);
-        state.records = limits.records_at_opening(store, state.head.blocks, 0);
-        let disk = Arc::new(Self {
-            store: Arc::clone(store),
-            line,
-            limits,
-            state: Mutex::new(state),
-            gone: AtomicBool::new(false),
-            changes: AtomicU64::new(0),
-        });
+        let disk = store.serve(line, |mut fresh| {
+            let (head, head_dirty) = head(&mut fresh)?;
+            let records = limits.records_at_opening(store, head.blocks, 0);
+            Ok::<_, DiskError>(Arc::new(Self {
+                store: Arc::clone(store),
+                line,
+                limits,
+                state: Mutex::new(State { line: fresh, head, head_dirty, records }),
+                gone: AtomicBool::new(false),
+                changes: AtomicU64::new(0),
+            }))
+        })?;
         disk.refresh_limits();
-        let owner: std::sync::Weak<dyn LineOwner> = Arc::downgrade(&(Arc::clone(&disk) as _));
-        store.register(line, owner)?;
         Ok(disk)
     }
 
@@ -129,6 +131,18 @@ impl Disk {
         self.state.lock().head.blocks.saturating_mul(BLOCK as u64)
     }
 
+    /// The image whose content the disk holds, to the byte: nothing was written since it was imported.
+    #[must_use]
+    pub fn image(&self) -> Option<[u8; 16]> {
+        self.state.lock().head.image
+    }
+
+    /// Remembers that the disk holds what this image does, until the next change; durable after the next [`Disk::flush`].
+    pub fn set_image(&self, image: [u8; 16]) {
+        let mut state = self.state.lock();
+        (state.head.image, state.head_dirty) = (Some(image), true);
+    }
+
     /// A number that grows whenever the content may have changed.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -149,7 +163,7 @@ impl Disk {
     /// # Errors
     /// The commit failed.
     pub fn close(&self) -> Result<()> {
-        Ok(self.store.detach(self.line)?)
+        Ok(self.store.detach(self)?)
     }
 
     /// Lets the line go before it is deleted: whoever still holds the disk gets errors.
@@ -183,6 +197,11 @@ impl Disk {
         for _ in 0..TRIES {
             let (wanted, reader) = {
                 let mut state = self.state.lock();
+                if state.line.has_ended() {
+                    return Err(DiskError::Gone);
+                }
+                // Whatever it is from now on, it is no more what some image holds.
+                state.head_dirty |= state.head.image.take().is_some();
                 let step = f(&mut state, &olds);
                 // Also a change that failed may have changed something.
                 self.changes.fetch_add(1, Ordering::AcqRel);

@@ -8,6 +8,8 @@ use tintype_history::codec::{Bytes, put_varint};
 use tintype_store::Moment;
 
 const VERSION: u8 = 1;
+/// With the name of an image behind the rest.
+const VERSION_IMAGE: u8 = 2;
 
 /// Bytes of a sector: sizes are multiples of it.
 pub const SECTOR: u64 = 512;
@@ -21,6 +23,8 @@ pub(crate) struct Head {
     pub(crate) size: u64,
     /// Blocks of 4 KiB that are mapped, reserved ones included.
     pub(crate) blocks: u64,
+    /// The disk holds exactly what the image of this name does; gone with the first change.
+    pub(crate) image: Option<[u8; 16]>,
 }
 
 /// Refuses what is no size of a disk.
@@ -34,9 +38,10 @@ pub(crate) fn check_size(size: u64) -> Result<()> {
 impl Head {
     /// The body of the record.
     pub(crate) fn encode(&self) -> Box<[u8]> {
-        let mut out = vec![VERSION];
+        let mut out = vec![if self.image.is_some() { VERSION_IMAGE } else { VERSION }];
         put_varint(&mut out, self.size);
         put_varint(&mut out, self.blocks);
+        out.extend_from_slice(self.image.as_ref().map_or(&[], |image| image));
         out.into_boxed_slice()
     }
 
@@ -47,10 +52,15 @@ impl Head {
         let mut bytes = Bytes(rest);
         let size = bytes.varint().ok_or_else(damaged)?;
         let blocks = bytes.varint().ok_or_else(damaged)?;
-        if *version != VERSION || !bytes.0.is_empty() || check_size(size).is_err() {
+        let image = match *version {
+            VERSION if bytes.0.is_empty() => None,
+            VERSION_IMAGE => Some(bytes.0.try_into().map_err(|_| damaged())?),
+            _ => return Err(damaged()),
+        };
+        if check_size(size).is_err() {
             return Err(damaged());
         }
-        Ok(Self { size, blocks })
+        Ok(Self { size, blocks, image })
     }
 
     /// The record of a moment.
@@ -69,9 +79,16 @@ mod tests {
 
     #[test]
     fn golden() {
-        let head = Head { size: 1 << 20, blocks: 300 };
+        let head = Head { size: 1 << 20, blocks: 300, image: None };
         assert_eq!(*head.encode(), [1, 0x80, 0x80, 0x40, 0xac, 2]);
         assert_eq!(Head::decode(&head.encode()).unwrap(), head);
+        let head = Head { image: Some([7; 16]), ..head };
+        let mut bytes = vec![2, 0x80, 0x80, 0x40, 0xac, 2];
+        bytes.extend([7; 16]);
+        assert_eq!(*head.encode(), *bytes);
+        assert_eq!(Head::decode(&bytes).unwrap(), head);
+        bytes.pop();
+        assert!(Head::decode(&bytes).is_err());
     }
 
     #[test]

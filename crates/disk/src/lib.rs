@@ -22,7 +22,7 @@ mod trim;
 mod view;
 mod write;
 
-pub use changes::{ByteRange, changes};
+pub use changes::{ByteRange, Kept, changes};
 pub use check::{CheckProblem, CheckReport, check};
 pub use disk::{Disk, create};
 pub use error::{DiskError, Result};

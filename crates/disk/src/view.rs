@@ -49,7 +49,13 @@ impl DiskView {
 
     /// The same moment as a disk of another size.
     pub(crate) const fn with_size(view: View, size: u64) -> Self {
-        Self { view, head: Head { size, blocks: 0 } }
+        Self { view, head: Head { size, blocks: 0, image: None } }
+    }
+
+    /// The image whose content the disk holds at this moment, to the byte.
+    #[must_use]
+    pub const fn image(&self) -> Option<[u8; 16]> {
+        self.head.image
     }
 
     pub(crate) fn moment(&self) -> View {

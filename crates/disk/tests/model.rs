@@ -320,6 +320,41 @@ fn clones_and_writable_snapshots_go_their_own_way() {
 }
 
 #[test]
+fn the_image_that_a_disk_holds_is_known_until_the_first_change() {
+    let world = World::new(7);
+    let disk = &world.disk;
+    let moments = |disk: &Disk| {
+        let view = DiskView::open(&world.store, MomentRef::Live(world.volume)).unwrap();
+        (disk.image(), view.image())
+    };
+    let image = [9; 16];
+    let size = disk.size();
+    for change in [
+        &|disk: &Disk| disk.write_at(0, &[1]).unwrap(),
+        &|disk: &Disk| disk.discard(0, 4096).unwrap(),
+        &|disk: &Disk| disk.write_zeroes(5, 9000, true).unwrap(),
+        &|disk: &Disk| disk.resize(size).unwrap(),
+    ] as [&dyn Fn(&Disk); 4]
+    {
+        disk.set_image(image);
+        disk.flush().unwrap();
+        assert_eq!(moments(disk), (Some(image), Some(image)));
+        change(disk);
+        disk.flush().unwrap();
+        assert_eq!(moments(disk), (None, None));
+    }
+    // A snapshot goes on to know it, and going back to it too.
+    disk.set_image(image);
+    let snapshot = world.store.create_snapshot(world.volume, new_snapshot("i", false)).unwrap();
+    disk.write_at(0, &[2]).unwrap();
+    disk.flush().unwrap();
+    let view = DiskView::open(&world.store, MomentRef::Snapshot(snapshot.id)).unwrap();
+    assert_eq!((view.image(), disk.image()), (Some(image), None));
+    world.store.restore(world.volume, snapshot.id, None).unwrap();
+    assert_eq!(moments(disk), (Some(image), Some(image)));
+}
+
+#[test]
 fn ranges_outside_and_odd_sizes_are_refused() {
     let world = World::new(1);
     let size = world.disk.size();
@@ -379,4 +414,46 @@ fn a_large_disk_shrinks_and_grows_with_zeroes() {
     assert!(buf[..512] == [7; 512] && buf[512..] == [0; 512]);
     disk.read_at((1 << 44) - 512, &mut buf[..512]).unwrap();
     assert_eq!(buf[..512], [0; 512]);
+}
+
+/// A restore keeps what was there; each acknowledged write is in what was kept or in the live disk.
+#[test]
+fn writes_during_a_restore_are_kept_or_live() {
+    const BLOCKS: u64 = 4000;
+    let store = open(&Arc::default(), &Arc::default());
+    let id = volume(&store, "d");
+    create(&store, LineRef::Volume(id), BLOCKS * 4096).unwrap();
+    let disk = Disk::open(&store, LineRef::Volume(id)).unwrap();
+    let base = store.create_snapshot(id, new_snapshot("base", false)).unwrap().id;
+    let (disk, store) = (&disk, &store);
+    let start = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            start.wait();
+            for n in 0..BLOCKS {
+                disk.write_at(n * 4096, &[1; 4096]).unwrap();
+            }
+        });
+        start.wait();
+        for n in 0..20 {
+            let keep = new_snapshot(&format!("k{n}"), false);
+            store.restore(id, base, Some(keep)).unwrap();
+        }
+    });
+    store.sync().unwrap();
+    let snapshots = store.snapshots(Some(id)).into_iter().map(|s| MomentRef::Snapshot(s.id));
+    let moments: Vec<_> = snapshots
+        .chain([MomentRef::Live(id)])
+        .map(|moment| DiskView::open(store, moment).unwrap())
+        .collect();
+    let mut block = [0; 4096];
+    for n in 0..BLOCKS {
+        let mut holds = |view: &DiskView| {
+            view.read_at(n * 4096, &mut block).unwrap();
+            block[0] == 1
+        };
+        assert_eq!(moments.iter().filter(|view| holds(view)).count(), 1, "block {n}");
+    }
+    disk.close().unwrap();
+    assert!(matches!(disk.write_at(0, &[2; 4096]), Err(DiskError::Gone)));
 }

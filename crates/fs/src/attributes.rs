@@ -1,11 +1,12 @@
 //! Changing attributes: mode, owner, times, flags. Size changes are with the data.
 
 use crate::acl::{self, Acl};
+use crate::caller;
 use crate::edit::Edit;
 use crate::error::{Result, refuse};
 use crate::inode::{APPEND, IMMUTABLE, Inode, now};
 use crate::reading;
-use crate::vfs::{SetAttr, SetTime, Time};
+use crate::vfs::{Caller, SetAttr, SetTime, Time};
 
 /// Capabilities of an executable; fall with the set-id bits.
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
@@ -35,12 +36,12 @@ fn pick(set: SetTime, now: Time) -> Time {
 
 impl Edit<'_> {
     /// Sets everything except the size.
-    pub(crate) fn set_attributes(&mut self, ino: u64, set: &SetAttr) -> Result<()> {
+    pub(crate) fn set_attributes(&mut self, who: &Caller, ino: u64, set: &SetAttr) -> Result<()> {
         let time = now();
         check_changeable(self.inode(ino)?, set)?;
         let chown = set.uid.is_some() || set.gid.is_some();
         if chown || set.kill_suid {
-            self.kill_privileges(ino)?;
+            self.kill_privileges(who, ino)?;
         }
         if let Some(mode) = set.mode {
             self.set_mode(ino, mode)?;
@@ -59,8 +60,8 @@ impl Edit<'_> {
     }
 
     /// Takes set-id bits and capabilities away.
-    pub(crate) fn kill_privileges(&mut self, ino: u64) -> Result<()> {
-        self.change(ino)?.kill_set_id();
+    pub(crate) fn kill_privileges(&mut self, who: &Caller, ino: u64) -> Result<()> {
+        self.change(ino)?.kill_set_id(|gid| caller::keeps_set_group_id(who, gid));
         if self.has_capability(ino)? {
             self.erase_xattr(ino, CAPABILITY)?;
         }

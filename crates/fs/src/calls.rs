@@ -139,7 +139,7 @@ impl Mounted {
         if flags & libc::O_TRUNC != 0 && inode.is_file() {
             let kill_suid = who.uid != 0;
             let set = SetAttr { size: Some(0), kill_suid, ..SetAttr::default() };
-            place.writable()?.set_attributes(ino, &set)?;
+            place.writable()?.set_attributes(who, ino, &set)?;
         }
         Ok(opened(flags, true))
     }

@@ -13,7 +13,7 @@ use crate::place::Place;
 use crate::read::{self, BYTES, SPAN_BLOCKS};
 use crate::reading;
 use crate::tree::Tree;
-use crate::vfs::WriteFlags;
+use crate::vfs::{Caller, WriteFlags};
 use crate::write::{SIZE_MAX, check_writable};
 use std::sync::Arc;
 use tintype_store::{Moment, Piece};
@@ -116,7 +116,8 @@ fn copy_bytes(from: &Place, source: Side, to: &Tree, target: Side, length: u64) 
     let mut data = vec![0; length as usize];
     let (count, _) = read::read(from, source.ino, source.offset, &mut data)?;
     data.truncate(count);
-    to.write(target.ino, target.offset, &data, WriteFlags::default()).map(|count| count as u64)
+    to.write(&Caller::default(), target.ino, target.offset, &data, WriteFlags::default())
+        .map(|count| count as u64)
 }
 
 /// Shares the blocks of up to one span of the target.
@@ -124,19 +125,20 @@ fn share(from: &Place, source: Side, to: &Arc<Tree>, target: Side, length: u64) 
     let room = SPAN_BLOCKS * BYTES - target.offset % (SPAN_BLOCKS * BYTES);
     let length = length.min(room);
     to.limits.refresh(&to.store);
-    match from {
+    let shared = match from {
         Place::Live(tree) if Arc::ptr_eq(tree, to) => to.edit(|edit| {
             let (size, runs) = source_runs(&mut edit.state.line, source, length)?;
             edit.share_runs(to, target, length, source, size, &runs)
         }),
-        Place::Live(tree) => match share_between(tree, source, to, target, length)? {
-            Some(count) => Ok(count),
-            None => copy_bytes(from, source, to, target, length),
-        },
+        Place::Live(tree) => share_between(tree, source, to, target, length),
         Place::Frozen(_) => to.edit(|edit| {
             let (size, runs) = from.with(|m, _| source_runs(m, source, length))?;
             edit.share_runs(to, target, length, source, size, &runs)
         }),
+    };
+    match shared? {
+        Some(count) => Ok(count),
+        None => copy_bytes(from, source, to, target, length),
     }
 }
 
@@ -156,7 +158,7 @@ fn share_between(
             if runs.iter().any(|piece| !to.store.is_committed(piece.extent)) {
                 return Ok(Some(None));
             }
-            edit.share_runs(to, target, length, source, size, &runs).map(|count| Some(Some(count)))
+            edit.share_runs(to, target, length, source, size, &runs).map(Some)
         })?;
         match done {
             Some(result) => return Ok(result),
@@ -184,6 +186,21 @@ fn source_runs(m: &mut dyn Moment, source: Side, length: u64) -> Result<(u64, Ve
 }
 
 impl Edit<'_> {
+    /// Whether all of the last block may become the target's: a part of one only when both files end with it, since what lies behind the
+    /// part would show there. Both may have grown since they were looked at.
+    fn ends_fit(
+        &mut self,
+        target: Side,
+        source: Side,
+        source_size: u64,
+        length: u64,
+    ) -> Result<bool> {
+        let old = self.inode(target.ino)?.size;
+        let last = source.offset + length == source_size && target.offset + length >= old;
+        Ok(length.is_multiple_of(BYTES) || last)
+    }
+
+    /// Shares the runs, or says with `None` that bytes have to be copied.
     fn share_runs(
         &mut self,
         tree: &Tree,
@@ -192,12 +209,15 @@ impl Edit<'_> {
         source: Side,
         source_size: u64,
         runs: &[Piece],
-    ) -> Result<u64> {
+    ) -> Result<Option<u64>> {
         // The source may have shrunk since it was looked at.
         if source.offset + length > source_size {
-            return Ok(0);
+            return Ok(Some(0));
         }
         check_writable(self.inode(target.ino)?)?;
+        if !self.ends_fit(target, source, source_size, length)? {
+            return Ok(None);
+        }
         let (span, at) = locate(target.offset / BYTES);
         let count = length.div_ceil(BYTES) as u16;
         let mut need =
@@ -218,6 +238,6 @@ impl Edit<'_> {
         let inode = self.change(target.ino)?;
         inode.size = inode.size.max(target.offset + length);
         inode.touch(now());
-        Ok(length)
+        Ok(Some(length))
     }
 }

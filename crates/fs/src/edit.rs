@@ -16,10 +16,18 @@ use tintype_store::{Key, Moment, Piece, Record};
 struct Held {
     ino: u64,
     inode: Inode,
+    /// Its mode before the edit.
+    mode: u32,
     record: Option<Arc<Record>>,
     pieces: Option<Box<[Piece]>>,
     dirty: bool,
     gone: bool,
+}
+
+impl Held {
+    const fn lost_set_id(&self) -> bool {
+        !self.gone && self.mode & !self.inode.mode & (libc::S_ISUID | libc::S_ISGID) != 0
+    }
 }
 
 /// A change of another record.
@@ -81,7 +89,9 @@ impl<'a> Edit<'a> {
             None => {
                 let (inode, record) = reading::inode(&mut self.state.line, ino)?;
                 let record = Some(record);
-                let held = Held { ino, inode, record, pieces: None, dirty: false, gone: false };
+                let mode = inode.mode;
+                let held =
+                    Held { ino, inode, mode, record, pieces: None, dirty: false, gone: false };
                 self.held.push(held);
                 self.held.len() - 1
             }
@@ -121,7 +131,8 @@ impl<'a> Edit<'a> {
         if inode.is_dir() {
             self.notes.push(Note::Made(ino));
         }
-        let held = Held { ino, inode, record: None, pieces: None, dirty: true, gone: false };
+        let mode = inode.mode;
+        let held = Held { ino, inode, mode, record: None, pieces: None, dirty: true, gone: false };
         self.held.push(held);
         Ok(ino)
     }
@@ -276,9 +287,10 @@ impl<'a> Edit<'a> {
         growth
     }
 
-    /// Applies everything.
-    pub(crate) fn commit(mut self) {
+    /// Applies everything. Returns the inodes that lost a set-id bit: the kernel learns of it only if it is told.
+    pub(crate) fn commit(mut self) -> Vec<u64> {
         let growth = self.record_growth();
+        let fallen = self.held.iter().filter(|held| held.lost_set_id()).map(|h| h.ino).collect();
         let state = self.state;
         state.records = state.records.saturating_add_signed(growth);
         for held in self.held {
@@ -327,5 +339,6 @@ impl<'a> Edit<'a> {
         sup.blocks = sup.blocks.saturating_add_signed(self.blocks);
         sup.inodes = sup.inodes.saturating_add_signed(self.inodes);
         state.sup_dirty |= changed;
+        fallen
     }
 }

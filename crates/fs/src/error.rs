@@ -52,7 +52,7 @@ impl FsError {
 fn store_errno(error: &StoreError) -> Errno {
     match error {
         StoreError::NotFound { .. } => return Errno(libc::ESTALE),
-        StoreError::Shutdown => {}
+        StoreError::Shutdown | StoreError::Stopped => {}
         error if error.is_full() => return Errno(libc::ENOSPC),
         error => tracing::error!(%error, "the store failed an operation"),
     }

@@ -101,13 +101,15 @@ impl Inode {
         self.flags & flag != 0
     }
 
-    /// Clears set-id bits as a write by someone without privilege does.
-    pub(crate) const fn kill_set_id(&mut self) {
+    /// Clears set-id bits as a write by someone without privilege does. Without group execute, set-group-id stays when
+    /// `keeps` says that the caller may keep it for a file of this group; it is asked in this rare case only.
+    pub(crate) fn kill_set_id(&mut self, keeps: impl FnOnce(u32) -> bool) {
         if self.is_dir() {
             return;
         }
         self.mode &= !SUID;
-        if self.mode & libc::S_IXGRP != 0 {
+        let executes = self.mode & libc::S_IXGRP != 0;
+        if self.mode & SGID != 0 && (executes || !keeps(self.gid)) {
             self.mode &= !SGID;
         }
     }
@@ -222,10 +224,12 @@ mod tests {
     #[test]
     fn set_id_bits_fall_as_on_a_write() {
         let mut inode = Inode { mode: libc::S_IFREG | 0o6755, ..Inode::default() };
-        inode.kill_set_id();
+        inode.kill_set_id(|_| true);
         assert_eq!(inode.mode & 0o7777, 0o755);
-        let mut inode = Inode { mode: libc::S_IFREG | 0o6745, ..Inode::default() };
-        inode.kill_set_id();
+        let mut inode = Inode { mode: libc::S_IFREG | 0o6745, gid: 7, ..Inode::default() };
+        inode.kill_set_id(|gid| gid == 7);
         assert_eq!(inode.mode & 0o7777, 0o2745);
+        inode.kill_set_id(|_| false);
+        assert_eq!(inode.mode & 0o7777, 0o745);
     }
 }

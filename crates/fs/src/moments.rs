@@ -26,6 +26,14 @@ struct Slot {
     place: Option<Place>,
 }
 
+impl Slot {
+    /// Learns the access point that the snapshot has now; answers the old one if that is another.
+    fn rename(&mut self, snapshot: &Snapshot) -> Option<Box<[u8]>> {
+        let name = snapshot.meta.access_point.as_str().as_bytes();
+        (*self.name != *name).then(|| std::mem::replace(&mut self.name, name.into()))
+    }
+}
+
 #[derive(Default)]
 struct Table {
     by_moment: HashMap<Which, u32>,
@@ -156,20 +164,20 @@ impl Moments {
         }
     }
 
-    /// Forgets moments whose snapshot was deleted, renamed or made writable; answers the access
-    /// points that the kernel has to forget too.
+    /// Forgets moments whose snapshot was deleted or made writable, and learns new names; answers the access points that the
+    /// kernel has to forget. A moment that was only renamed stays open: programs inside it go on.
     pub(crate) fn refresh(&self) -> Vec<Box<[u8]>> {
         let mut table = self.table.lock();
-        let stale = |slot: &Slot| match self.store.snapshot_by_id(slot.which.0) {
-            Some(snapshot) => {
-                snapshot.writable() != slot.which.1
-                    || snapshot.meta.access_point.as_str().as_bytes() != &*slot.name
+        let (mut names, mut gone) = (Vec::new(), Vec::new());
+        for (number, slot) in &mut table.slots {
+            let snapshot = self.store.snapshot_by_id(slot.which.0);
+            match snapshot.filter(|snapshot| snapshot.writable() == slot.which.1) {
+                Some(snapshot) => names.extend(slot.rename(&snapshot)),
+                None => gone.push(*number),
             }
-            None => true,
-        };
-        let gone: Vec<u32> =
-            table.slots.iter().filter(|(_, slot)| stale(slot)).map(|(slot, _)| *slot).collect();
-        gone.into_iter().filter_map(|slot| Self::drop_slot(&mut table, slot)).collect()
+        }
+        names.extend(gone.into_iter().filter_map(|slot| Self::drop_slot(&mut table, slot)));
+        names
     }
 
     fn drop_slot(table: &mut Table, slot: u32) -> Option<Box<[u8]>> {
@@ -201,11 +209,11 @@ impl Moments {
         table.slots.values().filter_map(live).collect()
     }
 
-    /// Lets everything go.
+    /// Lets everything go, also when something cannot be committed; answers the first error.
     pub(crate) fn close(&self) -> Result<()> {
         let trees = self.trees();
         *self.table.lock() = Table::default();
-        trees.iter().try_for_each(|tree| tree.close())
+        trees.iter().map(|tree| tree.close()).fold(Ok(()), Result::and)
     }
 }
 

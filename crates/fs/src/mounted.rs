@@ -103,6 +103,7 @@ impl Mounted {
 
     /// Says who tells the kernel what to forget; call it after mounting.
     pub fn set_invalidator(&self, target: Arc<dyn Invalidate>) {
+        self.nodes.set_kernel(Some(Arc::clone(&target)));
         self.notices.set_target(target);
     }
 
@@ -196,20 +197,23 @@ impl Mounted {
         self.notices.send(Notice::All { nodes, names });
     }
 
-    /// Ends the mount: removes files without a name, commits, stops the threads.
+    /// Ends the mount: removes files without a name, commits, stops the threads. The lines are let go in any case.
     ///
     /// # Errors
     /// The store failed.
     pub fn close(&self) -> Result<()> {
         self.keeper.stop();
         self.notices.stop();
+        self.nodes.set_kernel(None);
         self.nodes.clear();
-        if !self.dead.load(Ordering::Acquire) {
-            while self.step_orphans()? {}
-        }
-        let moments = self.moments.close();
-        self.live.close()?;
-        moments
+        let orphans = if self.dead.load(Ordering::Acquire) { Ok(()) } else { self.end_orphans() };
+        let (moments, live) = (self.moments.close(), self.live.close());
+        live.and(moments).and(orphans)
+    }
+
+    fn end_orphans(&self) -> Result<()> {
+        while self.step_orphans()? {}
+        Ok(())
     }
 
     /// Where a node lies, and its inode number there.

@@ -7,10 +7,11 @@
 
 use crate::dircache::Same;
 use crate::keys::INO_LIMIT;
-use crate::vfs::Node;
-use parking_lot::Mutex;
+use crate::vfs::{Invalidate, Node};
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 
 /// Slot of the live filesystem.
 pub(crate) const LIVE: u32 = 0;
@@ -53,9 +54,22 @@ type Shard = HashMap<u64, Held, BuildHasherDefault<Same>>;
 #[derive(Default)]
 pub(crate) struct Nodes {
     shards: [Mutex<Shard>; SHARDS],
+    kernel: RwLock<Option<Arc<dyn Invalidate>>>,
 }
 
 impl Nodes {
+    /// Says who tells the kernel; nobody does until then, and after `None`.
+    pub(crate) fn set_kernel(&self, kernel: Option<Arc<dyn Invalidate>>) {
+        *self.kernel.write() = kernel;
+    }
+
+    /// Attributes of a node changed in a way that no answer tells the kernel.
+    pub(crate) fn attributes_changed(&self, node: Node) {
+        if let Some(kernel) = self.kernel.read().as_ref() {
+            kernel.attributes(node);
+        }
+    }
+
     fn shard(&self, node: Node) -> Option<&Mutex<Shard>> {
         self.shards.get(node.0 as usize % SHARDS)
     }

@@ -24,13 +24,14 @@ impl Tree {
         let mut olds = Olds::default();
         for _ in 0..TRIES {
             let (wanted, reader) = {
-                let mut state = self.state.lock();
+                let mut state = self.state_to_change()?;
                 let reader = state.line.blocks();
                 let mut edit = Edit::new(&mut state);
                 match f(&mut edit, &olds)? {
                     Step::Done(value) => {
-                        edit.commit();
+                        let fallen = edit.commit();
                         drop(state);
+                        self.tell(&fallen);
                         self.store.throttle();
                         return Ok(value);
                     }

@@ -13,7 +13,7 @@ use crate::patch::{Olds, Step, locate};
 use crate::read::{BYTES, SPAN_BLOCKS};
 use crate::reading;
 use crate::tree::Tree;
-use crate::vfs::SetAttr;
+use crate::vfs::{Caller, SetAttr};
 use crate::write::{SIZE_MAX, check_writable};
 
 /// Block maps that one operation changes, at most.
@@ -21,9 +21,9 @@ pub(crate) const SPANS: usize = 16_384;
 
 impl Tree {
     /// Changes attributes, the size among them.
-    pub(crate) fn set_attributes(&self, ino: u64, set: &SetAttr) -> Result<()> {
+    pub(crate) fn set_attributes(&self, who: &Caller, ino: u64, set: &SetAttr) -> Result<()> {
         let Some(size) = set.size else {
-            return self.edit(|edit| edit.set_attributes(ino, set));
+            return self.edit(|edit| edit.set_attributes(who, ino, set));
         };
         if size > SIZE_MAX {
             return refuse(libc::EFBIG);
@@ -34,7 +34,7 @@ impl Tree {
             if let Step::Read(wanted) = edit.resize(olds, ino, size)? {
                 return Ok(Step::Read(wanted));
             }
-            edit.set_attributes(ino, set)?;
+            edit.set_attributes(who, ino, set)?;
             if set.mtime.is_none() {
                 edit.change(ino)?.mtime = now();
             }

@@ -41,13 +41,13 @@ impl Vfs for Mounted {
 
     fn setattr(
         &self,
-        _: &Caller,
+        who: &Caller,
         node: Node,
         _: Option<Handle>,
         set: &SetAttr,
     ) -> Reply<(Attr, Duration)> {
         let (tree, ino) = self.target(node)?;
-        tree.set_attributes(ino, set)?;
+        tree.set_attributes(who, ino, set)?;
         Ok(self.attributes(node)?)
     }
 
@@ -147,7 +147,7 @@ impl Vfs for Mounted {
 
     fn write(
         &self,
-        _: &Caller,
+        who: &Caller,
         node: Node,
         _: Handle,
         offset: u64,
@@ -155,7 +155,7 @@ impl Vfs for Mounted {
         flags: WriteFlags,
     ) -> Reply<usize> {
         let (tree, ino) = self.target(node)?;
-        Ok(tree.write(ino, offset, data, flags)?)
+        Ok(tree.write(who, ino, offset, data, flags)?)
     }
 
     fn release(&self, _: Node, _: Handle) {}

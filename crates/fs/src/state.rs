@@ -54,10 +54,13 @@ impl State {
         Ok(state)
     }
 
+    /// The root belongs to whoever runs the server: an ordinary user could do nothing in a root of the superuser.
     fn make_root(&mut self) {
         let time = now();
         let root = Inode {
             mode: libc::S_IFDIR | 0o755,
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
             nlink: 2,
             atime: time,
             mtime: time,

@@ -10,7 +10,7 @@ use crate::limits::{Limits, Need};
 use crate::nodes::{Nodes, pack};
 use crate::state::State;
 use crate::vfs::{Attr, Entry, Node};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Opens a line and registers the tree as its owner.
+    /// Opens a line and serves it.
     pub(crate) fn open(
         store: &Arc<Store>,
         line: LineRef,
@@ -51,22 +51,21 @@ impl Tree {
         nodes: &Arc<Nodes>,
         limits: Limits,
     ) -> Result<Arc<Self>> {
-        let mut state = State::load(store.open_line(line)?)?;
-        state.records = limits.records_at_opening(store, state.sup.blocks, state.sup.inodes);
-        let tree = Arc::new(Self {
-            slot,
-            store: Arc::clone(store),
-            line,
-            has_orphans: AtomicBool::new(!state.orphans.is_empty()),
-            state: Mutex::new(state),
-            nodes: Arc::clone(nodes),
-            limits,
-            on_replaced: Mutex::new(None),
-            gone: AtomicBool::new(false),
-        });
-        let owner: std::sync::Weak<dyn LineOwner> = Arc::downgrade(&(Arc::clone(&tree) as _));
-        store.register(line, owner)?;
-        Ok(tree)
+        store.serve(line, |fresh| {
+            let mut state = State::load(fresh)?;
+            state.records = limits.records_at_opening(store, state.sup.blocks, state.sup.inodes);
+            Ok(Arc::new(Self {
+                slot,
+                store: Arc::clone(store),
+                line,
+                has_orphans: AtomicBool::new(!state.orphans.is_empty()),
+                state: Mutex::new(state),
+                nodes: Arc::clone(nodes),
+                limits,
+                on_replaced: Mutex::new(None),
+                gone: AtomicBool::new(false),
+            }))
+        })
     }
 
     /// Says what to do after a restore.
@@ -100,19 +99,30 @@ impl Tree {
         if self.gone.load(Ordering::Acquire) { refuse(libc::ESTALE) } else { Ok(()) }
     }
 
+    /// The state, to change it; refused when no commit would take the change.
+    pub(crate) fn state_to_change(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        if state.line.has_ended() { refuse(libc::ESTALE) } else { Ok(state) }
+    }
+
     /// Runs one operation that changes the tree: all or nothing.
     pub(crate) fn edit<T>(&self, f: impl FnOnce(&mut Edit<'_>) -> Result<T>) -> Result<T> {
         self.check()?;
         self.store.admit(false)?;
-        let result = {
-            let mut state = self.state.lock();
+        let (result, fallen) = {
+            let mut state = self.state_to_change()?;
             let mut edit = Edit::new(&mut state);
             let value = f(&mut edit)?;
-            edit.commit();
-            value
+            (value, edit.commit())
         };
+        self.tell(&fallen);
         self.store.throttle();
         Ok(result)
+    }
+
+    /// Has the kernel forget what it knows of the mode of these inodes, before the call that changed it is answered.
+    pub(crate) fn tell(&self, fallen: &[u64]) {
+        fallen.iter().for_each(|ino| self.nodes.attributes_changed(self.node(*ino)));
     }
 
     /// Refuses what the edit adds when there is no room for its records.
@@ -134,7 +144,7 @@ impl Tree {
 
     /// Commits and lets the line go.
     pub(crate) fn close(&self) -> Result<()> {
-        self.store.detach(self.line).map_err(FsError::from)
+        self.store.detach(self).map_err(FsError::from)
     }
 }
 

@@ -376,6 +376,8 @@ pub trait Vfs: Send + Sync + 'static {
 pub trait Invalidate: Send + Sync + 'static {
     /// Forget pages and attributes of `node` (`len` 0 = to the end, all pages).
     fn inode(&self, node: Node, offset: u64, len: u64);
+    /// Forget the attributes of `node`, and keep its pages. Never waits: it may be called from within a request.
+    fn attributes(&self, node: Node);
     /// Forget the name `name` in `dir`.
     fn entry(&self, dir: Node, name: &[u8]);
     /// Forget every name at once; `false` when the kernel cannot, so that each is withdrawn alone.

@@ -5,6 +5,7 @@
 
 use crate::attributes::CAPABILITY;
 use crate::blocks;
+use crate::caller;
 use crate::edit::Edit;
 use crate::error::{FsError, Result, refuse};
 use crate::inode::{APPEND, IMMUTABLE, Inode, now};
@@ -12,7 +13,7 @@ use crate::limits::Need;
 use crate::patch::{Olds, Step, locate};
 use crate::read::{BYTES, SPAN_BLOCKS};
 use crate::tree::Tree;
-use crate::vfs::WriteFlags;
+use crate::vfs::{Caller, WriteFlags};
 use tintype_store::Piece;
 use tintype_store::patch::{Ends, Target, overwrite};
 
@@ -37,6 +38,14 @@ impl Target for File<'_, '_> {
     }
 }
 
+/// A write as it was asked for.
+struct Asked<'a> {
+    ino: u64,
+    offset: u64,
+    data: &'a [u8],
+    flags: WriteFlags,
+}
+
 /// Refuses to write to a protected file.
 pub(crate) fn check_writable(inode: &Inode) -> Result<()> {
     if inode.is_dir() {
@@ -52,6 +61,7 @@ impl Tree {
     /// Writes all of `data`.
     pub(crate) fn write(
         &self,
+        who: &Caller,
         ino: u64,
         offset: u64,
         data: &[u8],
@@ -59,7 +69,8 @@ impl Tree {
     ) -> Result<usize> {
         self.limits.refresh(&self.store);
         self.store.admit(true)?;
-        self.edit_blocks(|edit, olds| edit.write(self, olds, ino, offset, data, flags))
+        let asked = Asked { ino, offset, data, flags };
+        self.edit_blocks(|edit, olds| edit.write(self, olds, who, &asked))
     }
 }
 
@@ -68,10 +79,8 @@ impl Edit<'_> {
         &mut self,
         tree: &Tree,
         olds: &Olds,
-        ino: u64,
-        offset: u64,
-        data: &[u8],
-        flags: WriteFlags,
+        who: &Caller,
+        &Asked { ino, offset, data, flags }: &Asked<'_>,
     ) -> Result<Step<usize>> {
         let inode = self.inode(ino)?;
         if !flags.from_cache {
@@ -101,16 +110,16 @@ impl Edit<'_> {
         if capable {
             self.erase_xattr(ino, CAPABILITY)?;
         }
-        self.settle_write(ino, end, flags.kill_suid)?;
+        self.settle_write(ino, end, flags.kill_suid.then_some(who))?;
         Ok(Step::Done(data.len()))
     }
 
-    fn settle_write(&mut self, ino: u64, end: u64, kill: bool) -> Result<()> {
+    fn settle_write(&mut self, ino: u64, end: u64, kill: Option<&Caller>) -> Result<()> {
         let inode = self.change(ino)?;
         inode.size = inode.size.max(end);
         inode.touch(now());
-        if kill {
-            inode.kill_set_id();
+        if let Some(who) = kill {
+            inode.kill_set_id(|gid| caller::keeps_set_group_id(who, gid));
         }
         Ok(())
     }

@@ -173,3 +173,36 @@ fn fixed_moments_stay_until_they_are_let_go() {
     assert_eq!(f.store.usage(f.volume).snapshot_bytes, 0);
     assert_eq!(f.store.fsck(false).unwrap().problems, Vec::<String>::new());
 }
+
+/// A check of a filesystem that is written looks at one instant: no operation that it sees half of is taken for damage.
+#[test]
+fn a_check_beside_writers_finds_nothing() {
+    let f = busy();
+    let writers: Vec<Writer> = (0..2).map(|n| Writer::new(&f, &format!("w{n}"))).collect();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (f, stop) = (&f, &stop);
+        for writer in &writers {
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    writer.step(f);
+                }
+            });
+        }
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..40 {
+                let unmounted = tintype_fs::check(&f.store, MomentRef::Live(f.volume)).unwrap();
+                let mounted = f.fs.check(false).unwrap();
+                for report in [unmounted, mounted] {
+                    assert_eq!(report.problems, Vec::new(), "round {round}");
+                    assert!(report.inodes > 2 * FILES);
+                }
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
+    f.store.run_background_until_idle().unwrap();
+    assert_eq!(f.store.usage(f.volume).snapshot_bytes, 0, "a check left something behind");
+    assert_eq!(f.store.fsck(false).unwrap().problems, Vec::<String>::new());
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tintype_fs::Mounted;
 use tintype_fs::vfs::*;
 use tintype_kv::MemoryKv;
+use tintype_model::AccessPoint;
 use tintype_segments::{MemoryFiles, Segments};
 use tintype_store::{NewVolume, Store, StoreOptions};
 
@@ -88,6 +89,9 @@ impl Invalidate for Recorder {
     fn inode(&self, node: Node, _: u64, _: u64) {
         self.0.lock().unwrap().push((node, Vec::new()));
     }
+    fn attributes(&self, node: Node) {
+        self.0.lock().unwrap().push((node, b"attributes".to_vec()));
+    }
     fn entry(&self, dir: Node, name: &[u8]) {
         self.0.lock().unwrap().push((dir, name.to_vec()));
     }
@@ -119,6 +123,43 @@ fn a_restore_withdraws_every_name_and_page() {
     assert!(!told.contains(&(ROOT, b"gone".to_vec())));
 }
 
+#[test]
+fn the_kernel_is_told_of_set_id_bits_that_a_write_clears() {
+    let f = Fixture::new();
+    let kernel = Arc::new(Recorder::default());
+    f.fs.set_invalidator(kernel.clone());
+    let file = f.create(ROOT, "f");
+    let mode = SetAttr { mode: Some(0o4755), ..SetAttr::default() };
+    f.fs.setattr(&ME, file, None, &mode).unwrap();
+    let flags = WriteFlags { kill_suid: true, ..WriteFlags::default() };
+    f.write(file, 0, b"root");
+    assert!(kernel.0.lock().unwrap().is_empty());
+    f.fs.write(&ME, file, Handle(0), 0, b"x", flags).unwrap();
+    assert_eq!(*kernel.0.lock().unwrap(), [(file, b"attributes".to_vec())]);
+    f.fs.write(&ME, file, Handle(0), 0, b"x", flags).unwrap();
+    assert_eq!(kernel.0.lock().unwrap().len(), 1);
+}
+
+/// Bytes behind the end of a copy must stay zero when its source grows meanwhile.
+#[test]
+fn a_copy_of_a_growing_file_brings_nothing_from_behind_its_end() {
+    let f = Fixture::new();
+    for round in 0..40 {
+        let (from, to) =
+            (f.create(ROOT, &format!("a{round}")), f.create(ROOT, &format!("b{round}")));
+        let size = (64 << 20) + 100;
+        f.write(from, size - 100, &[1; 100]);
+        std::thread::scope(|threads| {
+            threads.spawn(|| (0..40).for_each(|n| f.write(from, size + n * 64, &[0xbb; 64])));
+            f.fs.copy_file_range(&ME, from, Handle(0), 0, to, Handle(0), 0, 1 << 30).unwrap();
+        });
+        let copied = f.attr(to).size;
+        f.truncate(to, copied + 4000);
+        let tail = f.read(to, copied, 4000);
+        assert!(tail.iter().all(|byte| *byte == 0), "round {round}");
+    }
+}
+
 /// Tells slowly, so that whoever does not wait is seen.
 struct Slow(Recorder);
 
@@ -127,6 +168,7 @@ impl Invalidate for Slow {
         std::thread::sleep(Duration::from_millis(20));
         self.0.inode(node, offset, len);
     }
+    fn attributes(&self, _: Node) {}
     fn entry(&self, _: Node, _: &[u8]) {
         panic!("all names go at once");
     }
@@ -184,4 +226,37 @@ fn a_writable_snapshot_that_is_deleted_refuses_changes() {
     f.fs.snapshots_changed();
     assert_eq!(code(f.fs.getattr(&ME, node, None)), libc::ESTALE);
     f.store.sync().unwrap();
+}
+
+#[test]
+fn what_is_written_while_an_access_point_is_renamed_stays() {
+    let f = busy();
+    let id = f.snapshot("w", true);
+    let root = f.moment("w");
+    let f = &f;
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            scope.spawn(move || {
+                (0..200).for_each(|n| {
+                    f.create(root, &format!("t{thread}-{n}"));
+                });
+            });
+        }
+        for n in 0..20 {
+            let name = AccessPoint::new(format!("at-w{n}")).unwrap();
+            f.store.update_snapshot(id, &mut |meta| meta.access_point = name.clone()).unwrap();
+            f.fs.snapshots_changed();
+        }
+    });
+    assert_eq!(f.moment("w19"), root, "it stayed open");
+    assert_eq!(f.names(root).len(), 400);
+}
+
+#[test]
+fn a_closed_mount_refuses_changes() {
+    let f = Fixture::new();
+    let node = f.create(ROOT, "a");
+    f.fs.close().unwrap();
+    let late = f.fs.write(&ME, node, Handle(0), 0, b"x", WriteFlags::default());
+    assert_eq!(code(late), libc::ESTALE);
 }

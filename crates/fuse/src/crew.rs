@@ -4,7 +4,8 @@
 //! very mount that they serve: they flush its dirty pages. If enough of them ran at once, no
 //! thread would be left to answer, for ever. So a handler that may re-enter first *steps out*: the
 //! crew starts a stand-in whenever fewer than its base would remain. Handlers that only wait for
-//! disks or locks need no stand-in, for nothing that they wait for waits for the mount.
+//! disks or locks need no stand-in, for nothing that they wait for waits for the mount. Stand-ins stay, so the same
+//! number of such handlers waits for no thread again.
 
 use std::io;
 use std::sync::Arc;

@@ -6,12 +6,14 @@
 //! open for writing is opened once more and closed.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno as Os;
+use tintype_fs::vfs::Node;
 
 use crate::error::FuseError;
 use crate::guard::with_limit;
@@ -55,22 +57,34 @@ impl Flusher {
     fn flush_all(&self) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&self.dir, flags, Mode::empty())?;
-        rustix::fs::syncfs(&root)?;
+        twice(|| rustix::fs::syncfs(rustix::fs::open(&self.dir, flags, Mode::empty())?))?;
         for node in self.writers.nodes() {
-            let name = Writers::name(node);
-            let open =
-                |flags| rustix::fs::openat(&root, &name, flags | OFlags::CLOEXEC, Mode::empty());
-            let file = match open(OFlags::RDONLY) {
-                Err(Os::ACCESS) => open(OFlags::WRONLY),
-                other => other,
-            };
-            match file {
-                Ok(file) => sys::close(file)?,
-                // Closed and removed since, or of a moment that a restore has replaced.
-                Err(Os::NOENT | Os::STALE) => (),
-                Err(error) => return Err(error.into()),
-            }
+            twice(|| self.close_once(&root, node))?;
         }
         Ok(())
     }
+
+    fn close_once(&self, root: &OwnedFd, node: Node) -> io::Result<()> {
+        let name = Writers::name(node);
+        let open = |flags| rustix::fs::openat(root, &name, flags | OFlags::CLOEXEC, Mode::empty());
+        let file = match open(OFlags::RDONLY) {
+            Err(Os::ACCESS) => open(OFlags::WRONLY),
+            other => other,
+        };
+        match file {
+            Ok(file) => sys::close(file),
+            // Closed and removed since, or of a moment that a restore has replaced.
+            Err(Os::NOENT | Os::STALE) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The kernel keeps a failure of the past, such as a page that a quota refused, and tells it to the first who asks: only what fails
+/// again fails now. The program learns of its loss at its own `msync`, `fsync` or `close`.
+fn twice<E: std::fmt::Display>(work: impl Fn() -> Result<(), E>) -> Result<(), E> {
+    work().or_else(|error| {
+        tracing::warn!(%error, "pages of a program could not be written; trying again");
+        work()
+    })
 }

@@ -1,4 +1,4 @@
-//! Calls on a mounted directory that a hanging server would never answer, with a time limit.
+//! Calls on a mounted directory that a hanging server would never answer, with a time limit or without waiting at all.
 //!
 //! The call runs on a thread of its own. When the limit passes, the thread is left behind: it ends
 //! when the server answers or its connection ends.
@@ -8,6 +8,7 @@
 //! store, and the sockets of waiting clients; and all maps. So the thread has an empty table of descriptors of its own, and
 //! nothing that holds the connection is mapped (`ring.rs`).
 
+use std::io;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -22,15 +23,18 @@ pub(crate) fn with_limit<T: Send + 'static>(
     call: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, FuseError> {
     let (send, receive) = mpsc::channel();
-    std::thread::Builder::new()
-        .name("fuse-guard".to_owned())
-        .spawn(move || {
-            if let Err(error) = sys::leave_descriptors() {
-                tracing::info!(%error, "a kill of this process may have to wait");
-            }
-            drop(send.send(call()));
-        })
-        .map_err(FuseError::Thread)?;
+    apart(move || drop(send.send(call()))).map_err(FuseError::Thread)?;
     let timeout = |_| FuseError::Timeout { dir: dir.to_owned(), limit };
     receive.recv_timeout(limit).map_err(timeout)
+}
+
+/// Runs `call` beside the caller, who does not wait.
+pub(crate) fn apart(call: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let run = move || {
+        if let Err(error) = sys::leave_descriptors() {
+            tracing::info!(%error, "a kill of this process may have to wait");
+        }
+        call();
+    };
+    std::thread::Builder::new().name("fuse-guard".to_owned()).spawn(run).map(drop)
 }

@@ -8,10 +8,12 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::crew::{Crew, Life};
+use crate::kick::kick;
 use crate::serve::Service;
 use crate::uring::Lane;
 
@@ -27,6 +29,8 @@ pub(crate) struct Parts {
     pub service: Service,
     /// The connection.
     pub device: Arc<OwnedFd>,
+    /// Where the mount is.
+    pub dir: PathBuf,
     /// Counts the threads.
     pub life: Arc<Life>,
     /// Bytes of the largest request or reply without headers.
@@ -71,9 +75,9 @@ fn crew(parts: &Parts, queue: u16, report: &Report) -> Arc<Crew> {
     let (depth, parts) = (parts.depth, parts.clone());
     let hire = move |crew: &Arc<Crew>| -> io::Result<()> {
         let (parts, crew, report) = (parts.clone(), Arc::clone(crew), first.lock().pop());
-        let alive = parts.life.enter();
+        let (alive, dir) = (parts.life.enter(), parts.dir.clone());
         // The kernel gives a new lane only requests that come after it: a stand-in must be on offer before the handler
-        // that it stands in for goes on.
+        // that it stands in for goes on, and what waits already must reach it too.
         let (stands_in, registered) = mpsc::channel();
         let waits = report.is_none();
         let report = report.unwrap_or(stands_in);
@@ -84,6 +88,7 @@ fn crew(parts: &Parts, queue: u16, report: &Report) -> Arc<Crew> {
         if waits {
             let late = |_| io::Error::from(io::ErrorKind::TimedOut);
             registered.recv_timeout(PATIENCE).map_err(late)?.1?;
+            kick(&dir, queue)?;
         }
         Ok(())
     };

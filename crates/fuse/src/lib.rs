@@ -14,6 +14,7 @@ mod dev;
 mod error;
 mod flush;
 mod guard;
+mod kick;
 mod lanes;
 mod mount;
 mod mountinfo;
@@ -31,6 +32,7 @@ mod writers;
 
 pub use error::FuseError;
 pub use flush::Flusher;
+pub use mount::others_permitted;
 pub use notify::Notifier;
 pub use options::{Choice, Options, Transport};
 pub use repair::repair_dead_mount;

@@ -54,9 +54,10 @@ pub(crate) fn mount(dir: &Path, options: &Options) -> Result<(OwnedFd, Place), F
 fn as_root(device: &OwnedFd, dir: &Path, mode: u32, options: &Options) -> Result<(), FuseError> {
     let refused = |reason: String| FuseError::Mount { dir: dir.to_owned(), reason };
     let data = format!(
-        "fd={},rootmode={:o},user_id=0,group_id=0,default_permissions{}",
+        "fd={},rootmode={:o},user_id=0,group_id=0{}{}",
         device.as_raw_fd(),
         mode & libc::S_IFMT,
+        if options.permissions { ",default_permissions" } else { "" },
         if options.allow_other { ",allow_other" } else { "" },
     );
     let data = CString::new(data).map_err(|error| refused(error.to_string()))?;
@@ -93,15 +94,20 @@ fn through_helper(dir: &Path, options: &Options) -> Result<OwnedFd, FuseError> {
 }
 
 fn helper_options(options: &Options) -> String {
-    let mut all = vec![format!("fsname={}", options.fsname), "default_permissions".to_owned()];
+    let mut all = vec![format!("fsname={}", options.fsname)];
+    all.extend(options.permissions.then(|| "default_permissions".to_owned()));
     all.extend(options.subtype.as_ref().map(|name| format!("subtype={name}")));
     all.extend((options.allow_other && others_permitted()).then(|| "allow_other".to_owned()));
     all.extend(options.read_only.then(|| "ro".to_owned()));
     all.join(",")
 }
 
-/// Whether `/etc/fuse.conf` lets ordinary users open their mounts to others.
-fn others_permitted() -> bool {
+/// Whether this user may open mounts to others: root always, ordinary users where `/etc/fuse.conf` says so.
+#[must_use]
+pub fn others_permitted() -> bool {
+    if rustix::process::geteuid().is_root() {
+        return true;
+    }
     let conf = fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
     conf.lines().any(|line| line.trim() == "user_allow_other")
 }

@@ -1,9 +1,9 @@
 //! What the server tells the kernel on its own: forget these pages, this name, all names.
 //!
-//! The first two may wait in the kernel for requests that are in service, so making them inside a
+//! Pages and single names may wait in the kernel for requests that are in service, so making them inside a
 //! request handler, or with a lock that handlers take, could wait for itself. Therefore they are
 //! queued here and made by one thread; callers never wait, except in [`Notifier::settle`]. Forgetting
-//! all names only raises a number in the kernel: it is told at once, and the answer is known.
+//! all names only raises a number in the kernel, and forgetting attributes only marks them: both are told at once.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -55,6 +55,14 @@ impl Notifier {
 impl Invalidate for Notifier {
     fn inode(&self, node: Node, offset: u64, len: u64) {
         drop(self.queue.send(Note::Inode { node, offset, len }));
+    }
+
+    fn attributes(&self, node: Node) {
+        // An offset below zero leaves pages alone, so the kernel waits for nothing.
+        match send(&self.device, abi::NOTIFY_INVAL_INODE, &inode(node, u64::MAX, 0)) {
+            Ok(()) | Err(Errno::NOENT | Errno::NODEV) => (),
+            Err(error) => tracing::warn!(%error, "the kernel keeps attributes that changed"),
+        }
     }
 
     fn entry(&self, dir: Node, name: &[u8]) {

@@ -36,6 +36,8 @@ pub struct Options {
     pub read_only: bool,
     /// Let other users in (as root always possible, else only if `/etc/fuse.conf` permits).
     pub allow_other: bool,
+    /// The kernel checks the rights of files; otherwise whoever may enter the mount may do all that the tree allows.
+    pub permissions: bool,
     /// Ignore set-user-id bits of files on this mount.
     pub nosuid: bool,
     /// Ignore device nodes on this mount.
@@ -70,6 +72,7 @@ impl Default for Options {
             subtype: Some("tintype".to_owned()),
             read_only: false,
             allow_other: true,
+            permissions: true,
             nosuid: false,
             nodev: false,
             transport: Choice::Auto,

@@ -25,10 +25,7 @@ impl Seat {
     /// Takes the calling thread to `processor`.
     pub(crate) fn take(processor: u16) -> Self {
         let anywhere = rustix::thread::sched_getaffinity(None).ok();
-        let mut home = CpuSet::new();
-        if usize::from(processor) < CpuSet::MAX_CPU {
-            home.set(usize::from(processor));
-        }
+        let home = only(processor);
         move_to(&home);
         Self { home, anywhere, roaming: false, short: 0 }
     }
@@ -49,6 +46,19 @@ impl Seat {
             }
         }
     }
+}
+
+fn only(processor: u16) -> CpuSet {
+    let mut set = CpuSet::new();
+    if usize::from(processor) < CpuSet::MAX_CPU {
+        set.set(usize::from(processor));
+    }
+    set
+}
+
+/// Takes the calling thread to `processor`, or says why it may not go there.
+pub(crate) fn sit(processor: u16) -> std::io::Result<()> {
+    Ok(rustix::thread::sched_setaffinity(None, &only(processor))?)
 }
 
 /// Not vital: a processor that is absent or forbidden leaves the thread where it is.

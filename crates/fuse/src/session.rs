@@ -91,7 +91,8 @@ impl Session {
             let depth = options.queue_depth(usize::from(lanes::queue_count()));
             let payload = (greeting.wish.max_write as usize).max(8192);
             let (service, device, life) = (service.clone(), Arc::clone(&device), life.clone());
-            let parts = Parts { service, device, life, payload, depth };
+            let dir = session.place.dir.clone();
+            let parts = Parts { service, device, dir, life, payload, depth };
             match lanes::start(&parts, spare) {
                 Ok(()) => session.transport = Transport::Uring,
                 Err(error) => session.fallback = Some(error.to_string()),

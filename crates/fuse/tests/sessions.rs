@@ -13,6 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Floor, on, on_each, skip};
@@ -100,6 +101,60 @@ fn handlers_that_need_their_own_mount_do_not_starve_it() {
             assert_eq!(mount.floor.ioctls().len(), 24);
         });
     }
+}
+
+/// A thread that runs on processor 0 before all ordinary ones; false where the system forbids that.
+fn goes_first(priority: i32) -> bool {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(0);
+    let seated = rustix::thread::sched_setaffinity(None, &set).is_ok();
+    let param = libc::sched_param { sched_priority: priority };
+    // SAFETY: the structure is read during the call; 0 is the calling thread.
+    seated && unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) } == 0
+}
+
+/// Two handlers take both lanes of a queue, then a request comes that both wait for, and nothing else ever comes: the stand-ins
+/// have to get what waits from before them. Who goes first on the processor makes that order certain.
+#[test]
+fn what_waits_from_before_a_stand_in_reaches_it() {
+    let depth = NonZeroUsize::new(2);
+    let options = Options { transport: Choice::Uring, depth, ..Options::default() };
+    on(&options, |mount| {
+        let (served, late) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (seen, counted) = (Arc::clone(&served), Arc::clone(&late));
+        mount.floor.on_ioctl(move || {
+            let start = Instant::now();
+            while !seen.load(Ordering::SeqCst) && start.elapsed() < SOON {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            counted.fetch_add(usize::from(!seen.load(Ordering::SeqCst)), Ordering::SeqCst);
+        });
+        let root = File::open(mount.dir()).unwrap();
+        let asked = AtomicUsize::new(0);
+        let forbidden = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    forbidden.fetch_or(!goes_first(20), Ordering::SeqCst);
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    // SAFETY: this command number has neither input nor output.
+                    assert_eq!(unsafe { libc::ioctl(root.as_raw_fd(), 0x5800, 0) }, 0);
+                });
+            }
+            scope.spawn(|| {
+                forbidden.fetch_or(!goes_first(10), Ordering::SeqCst);
+                while asked.load(Ordering::SeqCst) < 2 {
+                    std::thread::yield_now();
+                }
+                assert!(fs::metadata(mount.dir().join("absent")).is_err());
+                served.store(true, Ordering::SeqCst);
+            });
+        });
+        if forbidden.into_inner() {
+            return skip("this process may not choose who goes first");
+        }
+        assert_eq!(late.load(Ordering::SeqCst), 0, "what waited was never given out");
+    });
 }
 
 fn write_and_cut(mount: &common::Mount, worker: u8) {

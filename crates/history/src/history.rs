@@ -79,6 +79,16 @@ pub struct History {
     next_seq: u64,
     pub(crate) dirty_cells: BTreeSet<(SpaceId, Epoch, Epoch)>,
     pub(crate) stale: Stale,
+    pub(crate) moved: Moved,
+}
+
+/// Spaces of which sums are other ones than when they were last asked for; some may have gone.
+#[derive(Clone, Debug, Default)]
+pub struct Moved {
+    /// Cells have changed.
+    pub cells: BTreeSet<SpaceId>,
+    /// So has who sees what, or what older spaces own.
+    pub shape: BTreeSet<SpaceId>,
 }
 
 impl History {
@@ -98,6 +108,7 @@ impl History {
             next_seq: 1,
             dirty_cells: BTreeSet::new(),
             stale: Stale::default(),
+            moved: Moved::default(),
         };
         history.load_counters()?;
         history.load_spaces()?;
@@ -125,6 +136,7 @@ impl History {
             self.tree.insert(SpaceId(id), decode_space(&value).ok_or_else(damaged)?);
         }
         self.tree.link_children();
+        self.moved.shape.extend(self.tree.iter().map(|(id, _)| id));
         Ok(())
     }
 
@@ -192,10 +204,16 @@ impl History {
         &self.tree
     }
 
+    /// The spaces of which sums have changed since this was last called, or since opening.
+    pub fn take_moved(&mut self) -> Moved {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Marks or unmarks a live end; call [`History::recount`] after the last of a group of such changes.
     pub fn set_head(&mut self, space: SpaceId, head: bool) {
-        if let Some(space) = self.tree.get_mut(space) {
-            space.head = head;
+        if let Some(found) = self.tree.get_mut(space) {
+            found.head = head;
+            self.moved.shape.insert(space);
         }
     }
 
@@ -207,6 +225,7 @@ impl History {
             if let Some(space) = self.tree.get_mut(id) {
                 space.tag = 0;
                 batch.put(space_row(id), encode_space(space));
+                self.moved.shape.insert(id);
             }
         }
     }
@@ -214,6 +233,7 @@ impl History {
     /// A name appears at a point.
     pub fn add_name(&mut self, point: Point) {
         self.tree.add_name(point);
+        self.moved.cells.insert(point.space);
     }
 
     /// Names go; what nobody else sees is queued.
@@ -221,6 +241,7 @@ impl History {
         let quick = self.tree.quick(points);
         for point in points {
             self.tree.remove_name(*point);
+            self.moved.shape.insert(point.space);
         }
         match quick {
             Some(cells) => self.queue.extend(cells.into_iter().map(|(work, _)| work)),
@@ -254,6 +275,8 @@ impl History {
         space.head = true;
         batch.put(space_row(id), encode_space(&space));
         self.tree.insert(id, space);
+        // It shows nothing yet that is its own, and what it forked from has the point that it names.
+        self.moved.cells.insert(id);
         self.put_counters(batch);
         id
     }
@@ -309,6 +332,10 @@ impl History {
         output: &mut Output,
     ) -> Result<()> {
         let sequence = self.tree.sequence(space);
+        // In a joined sequence it may free what older spaces own.
+        if sequence.spaces.len() > 1 {
+            self.moved.shape.insert(space);
+        }
         let mut commit = Commit {
             space,
             epoch,
@@ -335,6 +362,7 @@ impl History {
             let cells = &mut found.cells;
             cells.set_alive(birth, cells.alive(birth).saturating_add_signed(bytes));
             self.dirty_cells.insert((space, ALIVE, birth));
+            self.moved.cells.insert(space);
         }
     }
 
@@ -343,6 +371,7 @@ impl History {
             let cells = &mut found.cells;
             cells.set_dead(death, birth, cells.dead(death, birth).saturating_add_signed(bytes));
             self.dirty_cells.insert((space, death, birth));
+            self.moved.cells.insert(space);
         }
     }
 

@@ -66,6 +66,7 @@ impl History {
         }
         let children = self.tree.merge(upper, lower);
         self.stale.merge(upper, lower);
+        self.moved.shape.extend([upper, lower]);
         batch.delete(space_row(upper));
         for id in children.into_iter().chain([lower]) {
             if let Some(space) = self.tree.get(id) {

@@ -28,6 +28,7 @@ impl History {
     /// A row could not be read or is damaged.
     pub fn step(&mut self, batch: &mut Batch, budget: usize, output: &mut Output) -> Result<bool> {
         let Some(work) = self.queue.first().copied() else { return Ok(false) };
+        self.moved.shape.insert(work.space());
         let finished = match work {
             Work::Cell { space, death, birth } => {
                 self.free_cell(batch, space, death, birth, budget, output)?
@@ -258,6 +259,8 @@ impl History {
             }
         }
         batch.delete(space_row(space));
+        let parent = self.tree.get(space).and_then(|found| found.parent);
+        self.moved.shape.extend(parent.map(|parent| parent.space));
         self.tree.remove(space);
         self.stale.forget(space);
         self.deep = true;

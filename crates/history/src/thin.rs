@@ -25,7 +25,7 @@ const ROW_KEYS: usize = 4096;
 const READ_PER_GONE: u64 = 8;
 /// A list of no more keys is read for a single stale one.
 const SMALL_LIST: u64 = 64;
-/// Keys that are looked up to judge a part of a list.
+/// Keys that are looked up to judge a part of a longer list.
 const SAMPLE: usize = 16;
 
 /// An epoch of a space.
@@ -199,13 +199,14 @@ impl History {
                 self.stale.sweep = Sweep::Done;
                 return Ok(true);
             };
-            looked_up += 1;
-            if self.is_closed(part.place) {
-                looked_up += SAMPLE;
-                if self.needs_thinning(&part)? {
-                    looked_up += part.keys.len();
-                    self.thin_part(batch, &part)?;
-                }
+            let (read, stale) = self.estimate(&part)?;
+            looked_up += 1 + read;
+            if !self.is_closed(part.place) {
+                // Commits go on adding to it, so it waits; and nobody else remembers what is stale in it.
+                self.stale.note(part.place, stale, false);
+            } else if stale * 4 >= part.keys.len() as u64 {
+                looked_up += part.keys.len();
+                self.thin_part(batch, &part)?;
             }
             from = part.next;
         }
@@ -242,15 +243,18 @@ impl History {
         Ok(self.kv.get(&version_row(space, key, epoch))?.is_some())
     }
 
-    /// Whether a quarter of a sample is stale.
-    fn needs_thinning(&self, part: &Part) -> Result<bool> {
-        let step = part.keys.len().div_ceil(SAMPLE).max(1);
-        let (mut seen, mut stale) = (0, 0);
-        for key in part.keys.iter().step_by(step) {
+    /// How many names were looked up, and about how many of the part are stale: those whose version is not there, and those that
+    /// an earlier one repeats.
+    fn estimate(&self, part: &Part) -> Result<(usize, u64)> {
+        let names: BTreeSet<_> = part.keys.iter().collect();
+        let step = if names.len() as u64 <= SMALL_LIST { 1 } else { names.len().div_ceil(SAMPLE) };
+        let (mut seen, mut gone) = (0, 0);
+        for key in names.iter().step_by(step) {
             seen += 1;
-            stale += usize::from(!self.has_version(part.place, *key)?);
+            gone += usize::from(!self.has_version(part.place, **key)?);
         }
-        Ok(stale * 4 >= seen)
+        let gone = (names.len() * gone).div_ceil(seen.max(1));
+        Ok((seen, (part.keys.len() - names.len() + gone) as u64))
     }
 
     /// Writes the part again as one row: each key once, and only where its version is there.

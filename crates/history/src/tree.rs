@@ -151,6 +151,16 @@ pub enum Work {
     },
 }
 
+impl Work {
+    /// The space that it is in.
+    #[must_use]
+    pub fn space(self) -> SpaceId {
+        match self {
+            Self::Cell { space, .. } | Self::CutBack { space, .. } | Self::Drop { space } => space,
+        }
+    }
+}
+
 /// A maximal run of joined spaces.
 #[derive(Clone, Debug)]
 pub struct Sequence {
@@ -289,12 +299,6 @@ impl Tree {
             spaces.push(parent.space);
             at = parent.space;
         }
-    }
-
-    /// All sequences, each once.
-    pub(crate) fn sequences(&self) -> impl Iterator<Item = Sequence> + '_ {
-        let tops = self.spaces.iter().filter(|(_, space)| space.continued_by().is_none());
-        tops.map(|(top, _)| self.sequence(*top))
     }
 
     /// Whether a point p of the sequence has `birth <= p < death`.

@@ -42,77 +42,123 @@ impl Readers {
     }
 }
 
+/// What the exact sums of one family are.
+#[derive(Clone, Debug, Default)]
+pub struct FamilySums {
+    /// Accounted bytes that each tag pays for.
+    pub paid: HashMap<u64, u64>,
+    /// The weights of each tag's spaces.
+    pub weights: HashMap<u64, u64>,
+    /// Accounted bytes that each head shows and its tag pays for.
+    pub shown: HashMap<SpaceId, u64>,
+}
+
+/// Items of a sequence, each with the tag that pays.
+type PaidGroups = Vec<(u64, Group)>;
+/// Bytes that are seen at a point, by the tag that pays and by birth.
+type Seen = HashMap<u64, BTreeMap<Epoch, u64>>;
+
+/// One family being counted. What several heads see is looked at once.
+struct Count<'t> {
+    tree: &'t Tree,
+    tags: HashMap<SpaceId, u64>,
+    /// By the newest space of the sequence.
+    paid: HashMap<SpaceId, PaidGroups>,
+    seen: HashMap<(SpaceId, Epoch), Seen>,
+}
+
 impl Tree {
-    /// Whether some space continues data of another tag: only then [`Tree::paid`] differs from [`Tree::totals`].
+    /// The space without a parent from which this one came.
     #[must_use]
-    pub fn is_mixed(&self) -> bool {
-        self.iter().any(|(_, space)| {
+    pub fn root(&self, space: SpaceId) -> SpaceId {
+        let mut at = space;
+        while let Some(parent) = self.get(at).and_then(|space| space.parent) {
+            at = parent.space;
+        }
+        at
+    }
+
+    /// A root and all that forked from it, directly or not: nobody else's sums depend on them.
+    fn family(&self, root: SpaceId) -> Vec<SpaceId> {
+        let (mut found, mut next) = (Vec::new(), vec![root]);
+        while let Some(space) = next.pop() {
+            let Some(here) = self.get(space) else { continue };
+            next.extend(here.forks().map(|(_, child)| child));
+            found.push(space);
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// Accounted bytes that a space owns, whoever sees them. While no tag continues another one, the sum over the spaces of a tag is
+    /// what it pays for.
+    #[must_use]
+    pub fn weight(&self, space: SpaceId) -> u64 {
+        // What died behind a fork is counted as alive where it was born.
+        self.get(space).map_or(0, |space| space.cells.alive_total() + space.own_dead())
+    }
+
+    /// Whether in this root's family some space continues data of another tag: only then what a tag pays for differs from what its
+    /// spaces own.
+    #[must_use]
+    pub fn is_shared(&self, root: SpaceId) -> bool {
+        self.is_mixed(&self.family(root))
+    }
+
+    /// Whether some space of these continues data of another tag.
+    fn is_mixed(&self, family: &[SpaceId]) -> bool {
+        family.iter().filter_map(|id| self.get(*id)).any(|space| {
             let parent = space.parent.and_then(|parent| self.get(parent.space));
             parent.is_some_and(|parent| parent.tag != space.tag)
         })
     }
 
-    /// Accounted bytes that the spaces of each tag own, whoever sees them: what [`Tree::paid`] is, quickly, while
-    /// no tag continues another one.
+    /// The exact sums of the family of a root.
+    ///
+    /// Cost: its spaces and cells, and for each head the spaces below it.
     #[must_use]
-    pub fn totals(&self) -> HashMap<u64, u64> {
-        let mut totals = HashMap::new();
-        for (_, space) in self.iter() {
-            // What died behind a fork is counted as alive where it was born.
-            *totals.entry(space.tag).or_insert(0) += space.cells.alive_total() + space.own_dead();
+    pub fn sums(&self, root: SpaceId) -> FamilySums {
+        let family = self.family(root);
+        let mut count = Count {
+            tree: self,
+            tags: self.reader_tags(&family),
+            paid: HashMap::new(),
+            seen: HashMap::new(),
+        };
+        let mut sums = FamilySums::default();
+        for id in &family {
+            let tag = self.get(*id).map_or(0, |space| space.tag);
+            *sums.weights.entry(tag).or_insert(0) += self.weight(*id);
         }
-        totals
-    }
-
-    /// Accounted bytes that each tag pays for.
-    #[must_use]
-    pub fn paid(&self) -> HashMap<u64, u64> {
-        if !self.is_mixed() {
-            return self.totals();
-        }
-        let tags = self.reader_tags();
-        let mut paid = HashMap::new();
-        for sequence in self.sequences() {
-            let readers = self.readers(&sequence, &tags);
-            for group in self.groups(&sequence) {
-                let tag = readers.pays(group.tag, group.birth, group.death);
-                *paid.entry(tag).or_insert(0) += group.bytes;
-            }
-        }
-        paid
-    }
-
-    /// Bytes that `head` shows and its tag pays for.
-    #[must_use]
-    pub fn shown(&self, head: SpaceId) -> u64 {
-        let Some(tag) = self.get(head).map(|space| space.tag) else { return 0 };
-        let tags = self.reader_tags();
-        let mut at = self.sequence(head);
-        let mut last = Epoch(u64::MAX - 1);
-        let mut died = BTreeMap::new();
-        let mut shown = 0;
-        loop {
-            let readers = self.readers(&at, &tags);
-            let mut seen = BTreeMap::new();
-            let visible = |group: &Group| group.birth <= last && group.death > last;
-            for group in self.groups(&at).into_iter().filter(visible) {
-                if readers.pays(group.tag, group.birth, group.death) == tag {
-                    *seen.entry(group.birth).or_insert(0) += group.bytes;
+        let mixed = self.is_mixed(&family);
+        if mixed {
+            for sequence in self.sequences(&family) {
+                for (tag, group) in count.paid(&sequence) {
+                    *sums.paid.entry(*tag).or_insert(0) += group.bytes;
                 }
             }
-            for (birth, bytes) in seen {
-                let gone = died.get(&birth).copied().unwrap_or(0);
-                shown += u64::saturating_sub(bytes, gone);
-            }
-            self.note_deaths(&at, last, &mut died);
-            let oldest = at.spaces.last().and_then(|id| self.get(*id));
-            let Some(parent) = oldest.and_then(|space| space.parent) else { return shown };
-            last = parent.epoch;
-            at = self.sequence(parent.space);
+        } else {
+            sums.paid = sums.weights.clone();
         }
+        for head in family.iter().filter(|id| self.get(**id).is_some_and(|space| space.head)) {
+            let shown = match u64::try_from(self.drift(*head)) {
+                // It inherits nothing, and nobody else is there to pay.
+                Ok(own) if *head == root && !mixed => own,
+                _ => count.shown(*head),
+            };
+            sums.shown.insert(*head, shown);
+        }
+        sums
     }
 
-    /// By how much [`Tree::shown`] moves with a commit that changes no moments: what `head` owns alive, less what it took
+    /// The sequences of a family, each once.
+    fn sequences(&self, family: &[SpaceId]) -> Vec<Sequence> {
+        let sequences = family.iter().map(|id| (*id, self.sequence(*id)));
+        let tops = sequences.filter(|(id, sequence)| sequence.spaces.first() == Some(id));
+        tops.map(|(_, sequence)| sequence).collect()
+    }
+
+    /// By how much what `head` shows moves with a commit that changes no moments: what it owns alive, less what it took
     /// of what it inherited.
     #[must_use]
     pub fn drift(&self, head: SpaceId) -> i64 {
@@ -132,10 +178,11 @@ impl Tree {
     }
 
     /// The tag whose moments see the end of each space: its own while it has a head, a name or a child of the same tag.
-    fn reader_tags(&self) -> HashMap<SpaceId, u64> {
+    fn reader_tags(&self, family: &[SpaceId]) -> HashMap<SpaceId, u64> {
         let mut tags = HashMap::<SpaceId, u64>::new();
         // A child is younger than its parent, and merging gives it an older parent still.
-        for (id, space) in self.iter().collect::<Vec<_>>().into_iter().rev() {
+        for id in family.iter().rev() {
+            let Some(space) = self.get(*id) else { continue };
             let mut below = space.forks().filter_map(|(_, child)| tags.get(&child).copied());
             let tag = if space.head || space.has_names() {
                 Some(space.tag)
@@ -148,7 +195,7 @@ impl Tree {
                 }
             };
             if let Some(tag) = tag {
-                tags.insert(id, tag);
+                tags.insert(*id, tag);
             }
         }
         tags
@@ -194,5 +241,58 @@ impl Tree {
             }
         }
         groups
+    }
+}
+
+impl Count<'_> {
+    /// All items of a sequence, with the tags that pay for them.
+    fn paid(&mut self, sequence: &Sequence) -> &PaidGroups {
+        let top = sequence.spaces.first().copied().unwrap_or(SpaceId(0));
+        self.paid.entry(top).or_insert_with(|| {
+            let readers = self.tree.readers(sequence, &self.tags);
+            let groups = self.tree.groups(sequence).into_iter();
+            let paid = |group: Group| (readers.pays(group.tag, group.birth, group.death), group);
+            groups.map(paid).collect()
+        })
+    }
+
+    /// What a read at `last` of a sequence sees there, and `tag` pays for, by birth.
+    fn seen(
+        &mut self,
+        sequence: &Sequence,
+        last: Epoch,
+        tag: u64,
+    ) -> Option<&BTreeMap<Epoch, u64>> {
+        let top = sequence.spaces.first().copied()?;
+        if !self.seen.contains_key(&(top, last)) {
+            let mut seen = Seen::new();
+            let visible = |group: &Group| group.birth <= last && group.death > last;
+            for (tag, group) in self.paid(sequence).iter().filter(|(_, group)| visible(group)) {
+                *seen.entry(*tag).or_default().entry(group.birth).or_insert(0) += group.bytes;
+            }
+            self.seen.insert((top, last), seen);
+        }
+        self.seen.get(&(top, last))?.get(&tag)
+    }
+
+    /// Bytes that `head` shows and its tag pays for.
+    fn shown(&mut self, head: SpaceId) -> u64 {
+        let tree = self.tree;
+        let Some(tag) = tree.get(head).map(|space| space.tag) else { return 0 };
+        let mut at = tree.sequence(head);
+        let mut last = Epoch(u64::MAX - 1);
+        let mut died = BTreeMap::new();
+        let mut shown = 0;
+        loop {
+            for (birth, bytes) in self.seen(&at, last, tag).into_iter().flatten() {
+                let gone = died.get(birth).copied().unwrap_or(0);
+                shown += u64::saturating_sub(*bytes, gone);
+            }
+            let oldest = at.spaces.last().and_then(|id| tree.get(*id));
+            let Some(parent) = oldest.and_then(|space| space.parent) else { return shown };
+            tree.note_deaths(&at, last, &mut died);
+            last = parent.epoch;
+            at = tree.sequence(parent.space);
+        }
     }
 }

@@ -21,6 +21,7 @@ mod room;
 mod sound;
 mod tables;
 mod tail;
+mod zeros;
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -331,10 +332,12 @@ fn newest_journal(path: &Path, fresh: bool) -> std::io::Result<Room> {
         .into_iter()
         .filter_map(|file| Some((sound::number(&file)?, file)))
         .max();
-    let Some((number, file)) = newest else { return Ok(Room::new(path, 0, 0)) };
+    let Some((number, file)) = newest else { return Ok(Room::found(path, 0, 0)) };
     // The engine gives a journal that it creates its full length at once, and appends to one that it found.
-    let end = if fresh { 0 } else { file.metadata()?.len() };
-    Ok(Room::new(path, number, end))
+    Ok(match fresh {
+        true => Room::made(path, number),
+        false => Room::found(path, number, file.metadata()?.len()),
+    })
 }
 
 /// How records lie on disk: 4 KiB blocks, compressed from the third level down.

@@ -43,6 +43,9 @@ pub struct SnapshotMeta {
     /// The program that cut it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub program_version: String,
+    /// An image is being read into it: it goes when that ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub importing: bool,
     /// Fields that this program does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
@@ -64,6 +67,7 @@ impl SnapshotMeta {
             original: String::new(),
             parent: None,
             program_version: String::new(),
+            importing: false,
             unknown: BTreeMap::new(),
         }
     }

@@ -101,6 +101,9 @@ pub struct VolumeMeta {
     /// Where it is mounted, also at the next start; an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<PathBuf>,
+    /// An image is being read into it: it is nobody's yet, and goes when that does not end well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub importing: bool,
     /// Fields that this program does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
@@ -117,6 +120,7 @@ impl VolumeMeta {
             capacity: None,
             compression: Compression::default(),
             mount: None,
+            importing: false,
             unknown: BTreeMap::new(),
         }
     }

@@ -186,6 +186,25 @@ pub trait Backend: Send + Sync {
     /// replaced: the name is a hash of the content, so it is the same.
     fn write(&self, kind: FileKind, id: Id, data: &[u8]) -> Result<()>;
 
+    /// As [`Backend::read`], into space that had another use: `into` then is the file. Behind a failure it holds anything.
+    fn read_into(&self, kind: FileKind, id: Id, into: &mut Vec<u8>) -> Result<()> {
+        *into = self.read(kind, id)?;
+        Ok(())
+    }
+
+    /// As [`Backend::read_part`] and [`Backend::read_into`].
+    fn read_part_into(
+        &self,
+        kind: FileKind,
+        id: Id,
+        offset: u64,
+        len: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<()> {
+        *into = self.read_part(kind, id, offset, len)?;
+        Ok(())
+    }
+
     /// Removes a file. Fine when it is not there.
     fn remove(&self, kind: FileKind, id: Id) -> Result<()>;
 }

@@ -1,6 +1,6 @@
 //! Backups: from local files into a snapshot.
 //!
-//! One thread walks through directories (`walk`), several read files (`files`), one writes packs (`writer`). Trees are written by whoever brings a
+//! Several threads walk through directories (`walk`), several read files (`files`), one writes packs (`writer`). Trees are written by whoever brings a
 //! directory's last entry (`assemble`). A file that has not changed since a parent snapshot is not read (`parent`).
 //!
 //! A failure of a source file is counted and told, and the backup goes on; a failure of the repository ends it. The snapshot is
@@ -8,11 +8,14 @@
 
 mod assemble;
 mod files;
+mod folder;
+mod gitconfig;
 mod gitignore;
 mod parent;
 mod roots;
 mod state;
 mod stream;
+mod tracked;
 mod walk;
 mod worktree;
 
@@ -24,6 +27,7 @@ use crossbeam_channel::bounded;
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 
+pub use gitconfig::GitUser;
 pub use state::BackupProgress;
 pub use stream::{StreamFile, backup_stream};
 
@@ -37,11 +41,11 @@ use crate::moment::Moment;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotFile, SnapshotSummary};
 use crate::threads::threads;
-use crate::writer::{BlobOptions, BlobWriter, Scratch};
+use crate::writer::{BlobOptions, BlobWriter};
 
 use files::read_files;
 use state::Run;
-use walk::Walker;
+use walk::{Walk, Walker};
 
 /// Files that wait for a reader.
 const QUEUE: usize = 256;
@@ -77,8 +81,10 @@ pub struct BackupOptions {
     pub if_present: Vec<Marker>,
     /// Folders that are tagged as caches are left out.
     pub caches: bool,
-    /// What git's rules leave alone is left out of working trees; `.git` itself is saved.
+    /// What git's rules leave alone is left out of working trees; `.git` itself and what git tracks is saved.
     pub gitignore: bool,
+    /// Where git's rules of the user are.
+    pub git_user: GitUser,
     /// Files with more bytes are left out.
     pub larger_than: Option<u64>,
     /// Stays on the filesystems of the paths.
@@ -152,26 +158,22 @@ fn save_trees(
     let cutter = Cutter::new(repo.config().chunker_polynomial);
     let (jobs, todo) = bounded(QUEUE);
     let trees = parents.iter().map(|parent| parent.tree).collect();
-    let walked = std::thread::scope(|scope| {
-        let read = || read_files(&run, &reader, cutter.clone(), &todo);
-        let readers: Vec<_> = (0..threads(options.readers)).map(|_| scope.spawn(read)).collect();
-        let mut walker = Walker {
-            run: &run,
-            repo,
-            index,
-            options,
-            reader: &reader,
-            jobs,
-            scratch: Scratch::default(),
-        };
-        let walked = walker.walk(top, trees);
-        drop(walker);
-        let mut results: Vec<_> =
-            readers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        results.retain(|result| !matches!(result, Ok(Ok(()))));
-        first_failure(results, walked)
+    let walk = Walk::new(&run, repo, index, options, &reader);
+    walk.begin(top, trees)?;
+    let done = std::thread::scope(|scope| {
+        let count = threads(options.readers);
+        let mut all = Vec::new();
+        for _ in 0..count {
+            let (todo, cutter) = (todo.clone(), cutter.clone());
+            all.push(scope.spawn(|| read_files(&run, &reader, cutter, todo)));
+            let walker = Walker::new(&walk, jobs.clone());
+            all.push(scope.spawn(|| walker.walk()));
+        }
+        // Each side ends when the other one is gone.
+        drop((jobs, todo));
+        first_failure(all.into_iter().map(std::thread::ScopedJoinHandle::join))
     });
-    walked?;
+    done?;
     let root = run.root.lock().take();
     root.ok_or_else(|| RepoError::Refused {
         detail: "a directory of the backup was not completed".to_owned(),
@@ -179,12 +181,11 @@ fn save_trees(
 }
 
 /// The failure that explains the others.
-fn first_failure(readers: Vec<std::thread::Result<Result<()>>>, walked: Result<()>) -> Result<()> {
+fn first_failure(ends: impl Iterator<Item = std::thread::Result<Result<()>>>) -> Result<()> {
     let broken = || RepoError::Refused { detail: "a thread that reads files broke off".to_owned() };
-    let readers = readers.into_iter().map(|result| result.unwrap_or_else(|_| Err(broken())));
-    let (stopped, mut failures): (Vec<_>, Vec<_>) = readers
-        .chain([walked])
-        .partition(|result| matches!(result, Ok(()) | Err(RepoError::Stopped)));
+    let ends = ends.map(|end| end.unwrap_or_else(|_| Err(broken())));
+    let (stopped, mut failures): (Vec<_>, Vec<_>) =
+        ends.partition(|end| matches!(end, Ok(()) | Err(RepoError::Stopped)));
     match failures.pop() {
         Some(failure) => failure,
         None => stopped.into_iter().find(Result::is_err).unwrap_or(Ok(())),

@@ -3,11 +3,13 @@
 //! Every decompression has a limit that is known before: the length from the index for a blob, [`FILE_MAX`] for an
 //! index, a snapshot or a lock. So a small hostile input cannot fill the memory.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufWriter, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use zstd::bulk::Decompressor;
 
 /// The longest plain form of an index, snapshot, lock or config that is read, in bytes.
 pub const FILE_MAX: usize = 1 << 30;
@@ -89,6 +91,17 @@ pub fn pack_file(plain: &[u8]) -> io::Result<Vec<u8>> {
     Ok(packed)
 }
 
+/// As [`pack_file`], behind what `out` holds, for what `write` writes: the plain form is never there as a whole.
+pub(crate) fn pack_written(
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    out.push(COMPRESSED);
+    let mut to = BufWriter::with_capacity(1 << 16, zstd::stream::write::Encoder::new(out, 3)?);
+    write(&mut to)?;
+    to.into_inner().map_err(io::IntoInnerError::into_error)?.finish().map(drop)
+}
+
 /// The plain form of a file of either version.
 pub fn unpack_file(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     match bytes.split_first() {
@@ -96,6 +109,22 @@ pub fn unpack_file(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
         Some((b'{' | b'[', _)) => Ok(bytes),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "neither JSON nor compressed JSON")),
     }
+}
+
+thread_local! {
+    /// A decompressor costs more to make than most blobs cost to unpack: each thread has one.
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// The content of a frame, at most `max` bytes, for which space is taken at once.
+pub(crate) fn unpack_into_max(frame: &[u8], max: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|slot| {
+        let decompressor = match slot {
+            Some(ready) => ready,
+            none => none.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(frame, max)
+    })
 }
 
 /// The content of a frame of unknown length, at most `max` bytes.
@@ -121,6 +150,9 @@ mod tests {
         assert_eq!(packed[0], 2);
         assert_eq!(unpack_file(packed).unwrap(), text);
         assert_eq!(unpack_file(text.clone()).unwrap(), text);
+        let mut written = vec![7];
+        pack_written(&mut written, |to| to.write_all(&text)).unwrap();
+        assert_eq!(unpack_file(written.split_off(1)).unwrap(), text);
         assert!(unpack_file(vec![]).is_err());
         assert!(unpack_file(vec![3, 1]).is_err());
     }

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 const IV: usize = 16;
 /// Length of the MAC behind the ciphertext, in bytes.
 const MAC: usize = 16;
+/// Bytes that are kept free before what is sealed in place.
+pub(crate) const BEFORE: usize = IV;
 /// How much longer sealed bytes are than plain ones.
 pub const OVERHEAD: usize = IV + MAC;
 
@@ -78,14 +80,26 @@ impl MasterKey {
 
     /// As [`MasterKey::seal`], behind what `out` holds already.
     pub fn seal_onto(&self, out: &mut Vec<u8>, plain: &[u8]) -> Result<(), getrandom::Error> {
-        let mut iv = [0; IV];
-        getrandom::fill(&mut iv)?;
-        out.extend_from_slice(&iv);
         let start = out.len();
+        out.extend_from_slice(&[0; IV]);
         out.extend_from_slice(plain);
-        let text = out.get_mut(start..).unwrap_or_default();
-        Ctr::new(&self.encrypt.into(), &iv.into()).apply_keystream(text);
-        let mac = self.mac(&iv, text);
+        self.seal_behind(out, start)
+    }
+
+    /// Seals in place: `out` holds [`BEFORE`] bytes of any value, then the plain ones.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub(crate) fn seal_in_place(&self, out: &mut Vec<u8>) -> Result<(), getrandom::Error> {
+        self.seal_behind(out, 0)
+    }
+
+    fn seal_behind(&self, out: &mut Vec<u8>, start: usize) -> Result<(), getrandom::Error> {
+        let whole = out.get_mut(start..).unwrap_or_default();
+        let Some((iv, text)) = whole.split_first_chunk_mut::<IV>() else { return Ok(()) };
+        getrandom::fill(iv)?;
+        Ctr::new(&self.encrypt.into(), &(*iv).into()).apply_keystream(text);
+        let mac = self.mac(iv, text);
         out.extend_from_slice(&mac);
         Ok(())
     }
@@ -102,12 +116,24 @@ impl MasterKey {
     pub fn open_slice<'s>(&self, sealed: &'s mut [u8]) -> Result<&'s mut [u8], SealError> {
         let (iv, rest) = sealed.split_first_chunk_mut::<IV>().ok_or(SealError::Short)?;
         let (text, mac) = rest.split_last_chunk_mut::<MAC>().ok_or(SealError::Short)?;
+        self.fits(iv, text, mac)?;
+        Ctr::new(&self.encrypt.into(), &(*iv).into()).apply_keystream(text);
+        Ok(text)
+    }
+
+    /// Looks whether sealed bytes are what was sealed, without opening them.
+    pub fn check(&self, sealed: &[u8]) -> Result<(), SealError> {
+        let (iv, rest) = sealed.split_first_chunk::<IV>().ok_or(SealError::Short)?;
+        let (text, mac) = rest.split_last_chunk::<MAC>().ok_or(SealError::Short)?;
+        self.fits(iv, text, mac)
+    }
+
+    fn fits(&self, iv: &[u8; IV], text: &[u8], mac: &[u8; MAC]) -> Result<(), SealError> {
         let empty = [0u8; IV];
         if *iv == empty || !same(&self.mac(iv, text), mac) {
             return Err(SealError::Mac);
         }
-        Ctr::new(&self.encrypt.into(), &(*iv).into()).apply_keystream(text);
-        Ok(text)
+        Ok(())
     }
 
     fn mac(&self, iv: &[u8; IV], text: &[u8]) -> [u8; MAC] {
@@ -178,8 +204,10 @@ mod tests {
         for at in 0..sealed.len() {
             let mut bad = sealed.clone();
             bad[at] ^= 1;
+            assert_eq!(key().check(&bad), Err(SealError::Mac), "byte {at}");
             assert_eq!(key().open(&mut bad), Err(SealError::Mac), "byte {at}");
         }
+        assert_eq!(key().check(&sealed), Ok(()));
         key().open(&mut sealed).unwrap();
         assert_eq!(sealed, b"hello");
         assert_eq!(key().open(&mut vec![1; 31]), Err(SealError::Short));

@@ -17,6 +17,7 @@ mod crypto;
 mod diff;
 mod error;
 mod exclude;
+mod expand;
 mod forget;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod hostile;
@@ -53,8 +54,8 @@ pub use backend::{
     SystemClock, Trouble, open_location,
 };
 pub use backup::{
-    BackupOptions, BackupProgress, IgnoreChange, Marker, Saved, StreamFile, absolute_paths, backup,
-    backup_stream,
+    BackupOptions, BackupProgress, GitUser, IgnoreChange, Marker, Saved, StreamFile,
+    absolute_paths, backup, backup_stream,
 };
 pub use check::{
     CheckOptions, CheckProgress, FINDINGS_MAX, Finding, Mend, NotASubset, ReadData, Report,
@@ -68,6 +69,7 @@ pub use crypto::MasterKey;
 pub use diff::{Difference, NodeChange, diff_trees};
 pub use error::{RepoError, Result};
 pub use exclude::{Excludes, NotAPattern};
+pub use expand::expand;
 pub use forget::{ForgetPlan, plan_forget, remove_snapshots, split_protected};
 pub use id::{BlobId, Id, IndexId, KeyId, LockId, NotAnId, PackId, SnapshotId};
 pub use index::{Found, Index, IndexBuilder, IndexFile, IndexedBlob, IndexedPack};

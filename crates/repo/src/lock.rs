@@ -4,6 +4,9 @@
 //! after a moment all locks are read again: of two that came together at least one sees the other. It is written anew every five minutes under a
 //! new name before the old one goes. A run that could not do that for 22.5 minutes must stop, since others may take its lock for a dead one.
 //!
+//! The second look need not be waited for by who only reads or adds meanwhile ([`Lock::begin`]): whoever came at the same time and wants to be
+//! alone sees the lock in his own second look and gives up, and nothing is removed and no snapshot written before [`Lock::check`].
+//!
 //! A lock that cannot be read is an error, never ignored. A lock older than 30 minutes whose process on this machine is gone is
 //! removed by itself; others only by [`remove_locks`]. Source: restic's design, "Locks".
 
@@ -12,8 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{BackendError, FileKind};
@@ -109,9 +113,28 @@ impl LockFile {
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    lost: Arc<AtomicBool>,
+    held: Arc<Held>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What is known of a lock, by the thread that keeps it and by who works under it.
+#[derive(Debug, Default)]
+struct Held {
+    lost: AtomicBool,
+    second_look: Mutex<SecondLook>,
+    looked: Condvar,
+}
+
+#[derive(Debug, Default)]
+enum SecondLook {
+    /// Still to come.
+    #[default]
+    Waiting,
+    /// Nobody came at the same time.
+    Alone,
+    /// Somebody did, or the locks could not be read. The error goes to who asks first.
+    Refused(Option<RepoError>),
 }
 
 /// How a lock is waited for while others hold theirs.
@@ -152,7 +175,8 @@ impl Lock {
         let since = Instant::now();
         let (mut pause, mut told) = (Duration::from_secs(1), false);
         loop {
-            match take_once(repo, mode, actor) {
+            let taken = Self::begin(repo, mode, actor);
+            match taken.and_then(|lock| lock.check().map(|()| lock)) {
                 Err(held @ RepoError::Locked { .. }) if since.elapsed() + pause < wait.patience => {
                     if !std::mem::replace(&mut told, true) {
                         (wait.notice)(&held);
@@ -160,42 +184,96 @@ impl Lock {
                     wait.stop.wait(pause)?;
                     pause = (pause * 2).min(Duration::from_secs(60));
                 }
-                other => return Ok(Self::keep(repo.clone(), mode, actor.clone(), other?)),
+                other => return other,
             }
         }
     }
 
-    /// Starts the thread that keeps the lock fresh.
-    fn keep(repo: Repository, mode: LockMode, actor: Actor, id: LockId) -> Self {
-        let lost = Arc::new(AtomicBool::new(false));
-        let (stop, stopped) = bounded::<()>(0);
-        let flag = Arc::clone(&lost);
-        let thread = std::thread::spawn(move || {
-            let (mut id, mut fresh) = (id, Instant::now());
-            while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
-                match refresh(&repo, mode, &actor, id) {
-                    Ok(new) => (id, fresh) = (new, Instant::now()),
-                    Err(RepoError::LockLost { .. }) => flag.store(true, Ordering::SeqCst),
-                    Err(_) if fresh.elapsed() < LOST => {}
-                    Err(_) => flag.store(true, Ordering::SeqCst),
-                }
-            }
-            // When this fails the lock gets old by itself.
-            let _ = repo.backend().remove(FileKind::Lock, id.0);
-        });
-        Self { lost, stop: Some(stop), thread: Some(thread) }
-    }
-
-    /// Is it still ours? To be asked before anything is removed and before a snapshot is written.
+    /// Writes a lock when nobody's excludes it, and does not wait for the second look: [`Lock::check`] does. Until then its holder may
+    /// read, and add what no snapshot names yet.
     ///
     /// # Errors
-    /// [`RepoError::LockLost`].
+    /// As [`Lock::take`] without patience.
+    pub fn begin(repo: &Repository, mode: LockMode, actor: &Actor) -> Result<Self> {
+        refuse_conflicts(repo, mode, actor, None)?;
+        let id = write(repo, &LockFile::own(mode, actor))?;
+        Ok(Self::keep(repo, mode, actor, id))
+    }
+
+    /// Starts the thread for a lock that was just written.
+    fn keep(repo: &Repository, mode: LockMode, actor: &Actor, id: LockId) -> Self {
+        let held = Arc::new(Held::default());
+        let (stop, stopped) = bounded::<()>(0);
+        let keeper = Keeper { repo: repo.clone(), mode, actor: actor.clone(), id };
+        let shared = Arc::clone(&held);
+        let thread = std::thread::spawn(move || keeper.keep(&shared, &stopped));
+        Self { held, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Is it still ours, and nobody else's beside it? To be asked before anything is removed and before a snapshot is written. Waits for
+    /// the second look.
+    ///
+    /// # Errors
+    /// [`RepoError::LockLost`]; [`RepoError::Locked`] when somebody else came at the same time; [`RepoError::Damaged`] for a lock that
+    /// cannot be read.
     pub fn check(&self) -> Result<()> {
-        if self.lost.load(Ordering::SeqCst) {
+        self.held.second_look()?;
+        if self.held.lost.load(Ordering::SeqCst) {
             let detail = "it could not be renewed in time, or somebody removed it".to_owned();
             return Err(RepoError::LockLost { detail });
         }
         Ok(())
+    }
+}
+
+impl Held {
+    /// Waits for the second look and says what it found.
+    fn second_look(&self) -> Result<()> {
+        let mut look = self.second_look.lock();
+        while matches!(*look, SecondLook::Waiting) {
+            self.looked.wait(&mut look);
+        }
+        match &mut *look {
+            SecondLook::Refused(error) => Err(error.take().unwrap_or_else(|| {
+                RepoError::LockLost { detail: "somebody else locked at the same time".to_owned() }
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    fn found(&self, result: Result<()>) {
+        *self.second_look.lock() = match result {
+            Ok(()) => SecondLook::Alone,
+            Err(error) => SecondLook::Refused(Some(error)),
+        };
+        self.looked.notify_all();
+    }
+}
+
+/// The thread that looks a second time and keeps the lock fresh.
+struct Keeper {
+    repo: Repository,
+    mode: LockMode,
+    actor: Actor,
+    id: LockId,
+}
+
+impl Keeper {
+    fn keep(mut self, held: &Held, stopped: &Receiver<()>) {
+        let mut fresh = Instant::now();
+        if stopped.recv_timeout(SECOND_LOOK) == Err(RecvTimeoutError::Timeout) {
+            held.found(refuse_conflicts(&self.repo, self.mode, &self.actor, Some(self.id)));
+            while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
+                match refresh(&self.repo, self.mode, &self.actor, self.id) {
+                    Ok(new) => (self.id, fresh) = (new, Instant::now()),
+                    Err(RepoError::LockLost { .. }) => held.lost.store(true, Ordering::SeqCst),
+                    Err(_) if fresh.elapsed() < LOST => {}
+                    Err(_) => held.lost.store(true, Ordering::SeqCst),
+                }
+            }
+        }
+        // When this fails the lock gets old by itself.
+        let _ = self.repo.backend().remove(FileKind::Lock, self.id.0);
     }
 }
 
@@ -218,19 +296,6 @@ fn refresh(repo: &Repository, mode: LockMode, actor: &Actor, old: LockId) -> Res
     let new = write(repo, &LockFile::own(mode, actor))?;
     repo.backend().remove(FileKind::Lock, old.0)?;
     Ok(new)
-}
-
-fn take_once(repo: &Repository, mode: LockMode, actor: &Actor) -> Result<LockId> {
-    refuse_conflicts(repo, mode, actor, None)?;
-    let own = write(repo, &LockFile::own(mode, actor))?;
-    std::thread::sleep(SECOND_LOOK);
-    match refuse_conflicts(repo, mode, actor, Some(own)) {
-        Ok(()) => Ok(own),
-        Err(error) => {
-            repo.backend().remove(FileKind::Lock, own.0)?;
-            Err(error)
-        }
-    }
 }
 
 fn write(repo: &Repository, lock: &LockFile) -> Result<LockId> {
@@ -319,6 +384,20 @@ mod tests {
         assert!(matches!(take(&repo, LockMode::Shared, &actor), Err(RepoError::Locked { .. })));
         drop(alone);
         assert!(read_locks(&repo).unwrap().is_empty());
+    }
+
+    #[test]
+    fn who_came_at_the_same_time_is_seen_by_the_second_look() {
+        let (repo, actor) = repository();
+        // Both looked when no lock was there.
+        let own = write(&repo, &LockFile::own(LockMode::Shared, &actor)).unwrap();
+        let other = write(&repo, &LockFile::own(LockMode::Exclusive, &actor)).unwrap();
+        let one = Lock::keep(&repo, LockMode::Shared, &actor, own);
+        assert!(matches!(one.check(), Err(RepoError::Locked { .. })));
+        assert!(matches!(one.check(), Err(RepoError::LockLost { .. })));
+        drop(one);
+        let left: Vec<_> = read_locks(&repo).unwrap().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(left, [other]);
     }
 
     #[test]

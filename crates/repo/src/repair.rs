@@ -5,6 +5,7 @@
 //! ends the run. The caller holds an exclusive lock.
 
 mod index;
+mod keep;
 mod packs;
 mod snapshots;
 mod stock;

@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 
 use crate::backend::{Backend, BackendError, FileKind};
 use crate::chunker::Polynomial;
-use crate::compress::{pack_file, unpack_file};
+use crate::compress::{pack_file, pack_written, unpack_file, unpack_into_max};
 use crate::config::{Config, ConfigError, Version};
-use crate::crypto::MasterKey;
+use crate::crypto::{BEFORE, MasterKey};
 use crate::error::{RepoError, Result};
 use crate::id::{BlobId, Id, IndexId, KeyId, PackId, SnapshotId};
 use crate::index::{Found, Index, IndexBuilder, IndexFile};
@@ -178,6 +178,24 @@ impl Repository {
         Ok(id)
     }
 
+    /// Seals and writes an index file; its text, which is long, is never there as a whole.
+    pub fn save_index(&self, file: &IndexFile) -> Result<IndexId> {
+        let mut bytes = vec![0; BEFORE];
+        let written = match self.config.version {
+            Version::V1 => file.write_json(&mut bytes),
+            Version::V2 => pack_written(&mut bytes, |to| file.write_json(to)),
+        };
+        written.map_err(|source| RepoError::Local {
+            doing: "compress",
+            path: FileKind::Index.to_string(),
+            source,
+        })?;
+        self.key.seal_in_place(&mut bytes)?;
+        let id = Id::of(&bytes);
+        self.backend.write(FileKind::Index, id, &bytes)?;
+        Ok(IndexId(id))
+    }
+
     /// One snapshot.
     pub fn snapshot(&self, id: SnapshotId) -> Result<SnapshotFile> {
         let json = self.load(FileKind::Snapshot, id.0)?;
@@ -311,7 +329,7 @@ pub(crate) fn unpack_blob(frame: &[u8], len: u32) -> std::io::Result<Vec<u8>> {
     // Few frames shrink to less than this; a length beyond it is not believed before the bytes are there.
     let believed = (len as usize).min(frame.len().saturating_mul(256).max(1 << 16));
     let plain = if believed == len as usize {
-        zstd::bulk::decompress(frame, len as usize)?
+        unpack_into_max(frame, len as usize)?
     } else {
         let mut plain = Vec::with_capacity(believed);
         zstd::stream::read::Decoder::new(frame)?

@@ -154,6 +154,23 @@ impl Backend for Stoppable {
         self.place.read_part(kind, id, offset, len)
     }
 
+    fn read_into(&self, kind: FileKind, id: Id, into: &mut Vec<u8>) -> Result<(), BackendError> {
+        self.check(kind, id)?;
+        self.place.read_into(kind, id, into)
+    }
+
+    fn read_part_into(
+        &self,
+        kind: FileKind,
+        id: Id,
+        offset: u64,
+        len: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<(), BackendError> {
+        self.check(kind, id)?;
+        self.place.read_part_into(kind, id, offset, len, into)
+    }
+
     fn write(&self, kind: FileKind, id: Id, data: &[u8]) -> Result<(), BackendError> {
         self.place.write(kind, id, data)
     }

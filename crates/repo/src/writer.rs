@@ -8,6 +8,7 @@
 //! being written by one thread counts as there for the others: when that write fails, the whole run fails.
 
 use std::collections::HashSet;
+use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -15,10 +16,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
+use zstd::zstd_safe::{CParameter, Strategy};
 
 use crate::backend::FileKind;
 use crate::compress::Level;
 use crate::config::Version;
+use crate::crypto::{BEFORE, OVERHEAD};
 use crate::error::{RepoError, Result};
 use crate::id::{BlobId, Id, PackId};
 use crate::index::{Index, IndexFile, IndexedPack};
@@ -33,6 +36,16 @@ const PACK_BLOBS: usize = 10_000;
 const INDEX_BLOBS: usize = 50_000;
 /// Or when it is this old.
 const INDEX_AGE: Duration = Duration::from_secs(300);
+/// Blobs of at most this length, in bytes, are small: tables of 64 KiB find what there is to find in them.
+const SMALL: usize = 128 << 10;
+/// How small blobs are compressed at zstd's level 3. Its own tables for lengths from 16 KiB on are larger than a processor's first cache: on the
+/// source of Linux these here take a fifth less time and give the same size.
+const SMALL_TABLES: [CParameter; 4] = [
+    CParameter::Strategy(Strategy::ZSTD_dfast),
+    CParameter::HashLog(14),
+    CParameter::ChainLog(14),
+    CParameter::MinMatch(4),
+];
 /// Parts of the set of ids of this run, so that threads seldom meet.
 const SHARDS: usize = 16;
 
@@ -84,11 +97,11 @@ pub struct Written {
 /// A thread's own tools.
 #[derive(Default)]
 pub struct Scratch {
-    compressor: Option<(i32, zstd::bulk::Compressor<'static>)>,
+    compressors: [Option<(i32, zstd::bulk::Compressor<'static>)>; 2],
     decompressor: Option<zstd::bulk::Decompressor<'static>>,
-    packed: Vec<u8>,
     sealed: Vec<u8>,
     check: Vec<u8>,
+    plain: Vec<u8>,
 }
 
 /// Writes blobs into a repository.
@@ -301,14 +314,17 @@ impl Shared {
     fn seal(&self, scratch: &mut Scratch, kind: BlobKind, plain: &[u8]) -> Result<bool> {
         let compressed = match self.level(kind) {
             Some(level) if !plain.is_empty() => {
-                scratch.compress(level, plain)?;
-                kind == BlobKind::Tree || scratch.packed.len() < plain.len()
+                let length = scratch.compress(level, plain)?;
+                kind == BlobKind::Tree || length < plain.len()
             }
             _ => false,
         };
-        scratch.sealed.clear();
-        let content = if compressed { scratch.packed.as_slice() } else { plain };
-        self.repo.key().seal_onto(&mut scratch.sealed, content)?;
+        if !compressed {
+            scratch.sealed.clear();
+            scratch.sealed.extend_from_slice(&[0; BEFORE]);
+            scratch.sealed.extend_from_slice(plain);
+        }
+        self.repo.key().seal_in_place(&mut scratch.sealed)?;
         Ok(compressed)
     }
 
@@ -341,11 +357,10 @@ impl Shared {
                 Some(ready) => ready,
                 none => none.insert(zstd::bulk::Decompressor::new().map_err(|_| bad())?),
             };
-            // The packed form is not needed any more; its buffer takes the plain bytes.
-            scratch.packed.clear();
-            scratch.packed.reserve(plain.len());
-            decompressor.decompress_to_buffer(open, &mut scratch.packed).map_err(|_| bad())?;
-            scratch.packed == plain
+            scratch.plain.clear();
+            scratch.plain.reserve(plain.len());
+            decompressor.decompress_to_buffer(open, &mut scratch.plain).map_err(|_| bad())?;
+            scratch.plain == plain
         } else {
             open == plain
         };
@@ -354,17 +369,30 @@ impl Shared {
 }
 
 impl Scratch {
-    fn compress(&mut self, level: i32, plain: &[u8]) -> Result<()> {
+    /// Puts the compressed form into `sealed`, behind the room that sealing needs; gives its length.
+    fn compress(&mut self, level: i32, plain: &[u8]) -> Result<usize> {
         let failed =
             |source| RepoError::Local { doing: "compress", path: "a blob".to_owned(), source };
-        if self.compressor.as_ref().is_none_or(|(at, _)| *at != level) {
-            self.compressor = Some((level, zstd::bulk::Compressor::new(level).map_err(failed)?));
-        }
-        let Some((_, compressor)) = &mut self.compressor else { return Ok(()) };
-        self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
-        compressor.compress_to_buffer(plain, &mut self.packed).map_err(failed)?;
-        Ok(())
+        let small = level == 3 && plain.len() <= SMALL;
+        let [large, of_small] = &mut self.compressors;
+        let slot = if small { of_small } else { large };
+        let compressor = match slot {
+            Some((at, ready)) if *at == level => ready,
+            slot => {
+                let mut made = zstd::bulk::Compressor::new(level).map_err(failed)?;
+                for parameter in if small { SMALL_TABLES.as_slice() } else { &[] } {
+                    made.set_parameter(*parameter).map_err(failed)?;
+                }
+                &mut slot.insert((level, made)).1
+            }
+        };
+        self.sealed.clear();
+        // Never moved to grow: pages of the room are taken only where something is written.
+        self.sealed.reserve(zstd::zstd_safe::compress_bound(plain.len()) + OVERHEAD);
+        self.sealed.extend_from_slice(&[0; BEFORE]);
+        let mut behind = Cursor::new(&mut self.sealed);
+        behind.set_position(BEFORE as u64);
+        compressor.compress_to_buffer(plain, &mut behind).map_err(failed)
     }
 }
 
@@ -419,7 +447,7 @@ fn write_each(
 
 fn save_index(shared: &Shared, index: &mut IndexFile) -> Result<()> {
     if !index.packs.is_empty() {
-        shared.repo.save(FileKind::Index, &index.to_json())?;
+        shared.repo.save_index(index)?;
         index.packs.clear();
     }
     Ok(())

@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use support::{
@@ -13,15 +14,18 @@ use support::{
     verify,
 };
 use tintype_repo::{
-    BackupOptions, BackupProgress, Copied, CopyOptions, CopyProgress, FileKind, Id, Index,
-    MemoryBackend, PackId, Repository, RestoreOptions, RestoreProgress, Result, SnapshotFile,
-    Version, backup, copy_snapshots, remove_snapshots, restore,
+    Backend, BackupOptions, BackupProgress, Copied, CopyOptions, CopyProgress, FileKind, Id, Index,
+    Limit, MemoryBackend, PackId, PruneOptions, Repository, RestoreOptions, RestoreProgress,
+    Result, SnapshotFile, Trouble, Version, backup, copy_snapshots, plan_prune, prune,
+    remove_snapshots, restore,
 };
 use tintype_testkit::Rng;
+use tintype_testkit::careless::{Careless, Mistake};
 use tintype_testkit::faulty::{Fault, Round, Side, everywhere};
 
 const CHANGES: [Fault; 3] = [Fault::Once, Fault::Unheard, Fault::Gone];
 const READS: [Fault; 3] = [Fault::Once, Fault::Gone, Fault::Bent];
+
 fn copy_all(from: &Repository, to: &Repository, all: &[SnapshotFile]) -> Result<Copied> {
     let options = CopyOptions { threads: 2, ..CopyOptions::default() };
     copy_snapshots(from, to, all, options, &CopyProgress::default(), &|| Ok(()))
@@ -70,25 +74,78 @@ fn with_unheard(repo: &Repository, expected: &mut Expected, model: &Model, round
     }
 }
 
-#[test]
-fn a_backup_that_fails_anywhere_is_made_good_by_the_next() {
+/// A repository, and what the next backup of it saves.
+fn with_next() -> (MemoryBackend, Expected, Model) {
     let (base, before) = in_memory();
     let mut model = before.values().last().unwrap().clone();
     let mut chance = Chance(11);
     (0..6).for_each(|_| chance.change(&mut model));
+    (base, before, model)
+}
+
+/// A backup at a place, and what must be in `round.real` afterwards.
+fn judged_backup(round: &Round, place: Arc<dyn Backend>, before: &Expected, model: &Model) {
+    let saved = open(place).and_then(|repo| try_save(&repo, model, "2026-02-01T00:00:00Z"));
+    assert!(saved.is_ok() || !round.calm, "{saved:?}");
+    let (mut expected, repo) = (before.clone(), open(Arc::new(round.real.clone())).unwrap());
+    expected.extend(saved.map(|saved| (saved.id, model.clone())));
+    with_unheard(&repo, &mut expected, model, round);
+    verify(&repo, &expected, &round.when);
+    let next = without_repeats(&repo, &round.when, || save(&repo, model, "2026-02-02T00:00:00Z"));
+    expected.insert(next.id, model.clone());
+    verify(&repo, &expected, &format!("{}, then the next", round.when));
+}
+
+#[test]
+fn a_backup_that_fails_anywhere_is_made_good_by_the_next() {
+    let (base, before, model) = with_next();
     everywhere_of(&base, 4, |round| {
-        let saved = open(round.faulty.clone())
-            .and_then(|repo| try_save(&repo, &model, "2026-02-01T00:00:00Z"));
-        assert!(saved.is_ok() || !round.calm, "{saved:?}");
-        let (mut expected, repo) = (before.clone(), open(Arc::new(round.real.clone())).unwrap());
-        expected.extend(saved.map(|saved| (saved.id, model.clone())));
-        with_unheard(&repo, &mut expected, &model, round);
-        verify(&repo, &expected, &round.when);
-        let next =
-            without_repeats(&repo, &round.when, || save(&repo, &model, "2026-02-02T00:00:00Z"));
-        expected.insert(next.id, model.clone());
-        verify(&repo, &expected, &format!("{}, then the next", round.when));
+        judged_backup(round, round.faulty.clone(), &before, &model);
     });
+}
+
+/// A prune at a place, and what must be in `round.real` afterwards.
+fn judged_prune(round: &Round, place: Arc<dyn Backend>, before: &Expected) {
+    let options = PruneOptions {
+        max_unused: Limit::Bytes(0),
+        instant_delete: true,
+        alone: true,
+        threads: 2,
+        ..PruneOptions::default()
+    };
+    let run = |repo: Repository| {
+        let plan = plan_prune(&repo, &options, support::at("2026-03-01T00:00:00Z"))?;
+        prune(&repo, &plan, &|| Ok(()))
+    };
+    let done = open(place).and_then(run);
+    assert!(done.is_ok() || !round.calm, "{done:?}");
+    verify(&open(Arc::new(round.real.clone())).unwrap(), before, &round.when);
+}
+
+/// How many rounds the judge condemns.
+fn condemned(base: &MemoryBackend, judged: impl Fn(&Round)) -> usize {
+    let mut condemned = 0;
+    everywhere(base, Side::Changes, &[Fault::Once, Fault::Gone], u64::MAX, |round| {
+        let judged = catch_unwind(AssertUnwindSafe(|| judged(round)));
+        assert!(judged.is_ok() || !round.calm, "without a failure a mistake does no harm");
+        condemned += usize::from(judged.is_err());
+    });
+    condemned
+}
+
+#[test]
+fn the_judges_notice_what_is_done_in_a_wrong_order() {
+    let (base, before, model) = with_next();
+    for mistake in [Mistake::IndexBeforePacks, Mistake::SnapshotFirst] {
+        let place = |round: &Round| Arc::new(Careless::new(round.faulty.clone(), mistake));
+        let found = condemned(&base, |round| judged_backup(round, place(round), &before, &model));
+        assert!(found > 0, "{mistake:?}");
+    }
+    let mistake = Mistake::RemovalBeforeWrites;
+    let place = |round: &Round| Arc::new(Careless::new(round.faulty.clone(), mistake));
+    assert!(condemned(&base, |round| judged_prune(round, place(round), &before)) > 0);
+    // Without a mistake they condemn nothing.
+    assert_eq!(condemned(&base, |round| judged_prune(round, round.faulty.clone(), &before)), 0);
 }
 
 #[test]
@@ -196,6 +253,20 @@ fn restored(repo: &Repository, snapshot: &SnapshotFile, source: &std::path::Path
             }
         }
     }
+}
+
+#[test]
+fn a_backup_that_cannot_write_ends_however_many_files_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = Rng::new(5);
+    // The first pack is full when more files wait than the readers' queue holds.
+    for number in 0..1_200 {
+        std::fs::write(folder.path().join(format!("file-{number}")), rng.bytes(24_000)).unwrap();
+    }
+    let backend = MemoryBackend::new();
+    let repo = new_repository(Arc::new(backend.clone()), Version::V2);
+    backend.set_trouble(Trouble::FailAfter(0));
+    assert!(try_backup(&repo, folder.path()).is_err());
 }
 
 #[test]

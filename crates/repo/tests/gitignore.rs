@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use support::{Chance, new_repository};
 use tintype_repo::{
-    BackupOptions, BackupProgress, MemoryBackend, Repository, Version, backup, look_up, walk,
+    BackupOptions, BackupProgress, GitUser, MemoryBackend, Repository, Version, backup, look_up,
+    walk,
 };
 
 fn git(at: &Path, args: &[&str]) -> String {
@@ -39,9 +40,15 @@ fn installed() -> bool {
 
 /// The paths below `at` that a backup of `target` has, without folders and without `.git`.
 fn saved(repo: &Repository, target: &Path, at: &Path) -> BTreeSet<String> {
+    saved_by(repo, target, at, GitUser::default())
+}
+
+/// The same for somebody with rules for all working trees.
+fn saved_by(repo: &Repository, target: &Path, at: &Path, git_user: GitUser) -> BTreeSet<String> {
     let options = BackupOptions {
         paths: vec![target.to_owned()],
         gitignore: true,
+        git_user,
         ..BackupOptions::default()
     };
     let progress = BackupProgress::default();
@@ -64,9 +71,9 @@ fn saved(repo: &Repository, target: &Path, at: &Path) -> BTreeSet<String> {
     found
 }
 
-/// What git would add, all of it untracked.
+/// What git tracks and what it would add.
 fn wanted(at: &Path) -> BTreeSet<String> {
-    let list = git(at, &["ls-files", "-z", "--others", "--exclude-standard"]);
+    let list = git(at, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     list.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect()
 }
 
@@ -177,6 +184,62 @@ fn random_rules_leave_out_what_git_ignores() {
 }
 
 #[test]
+fn what_git_tracks_is_saved_whatever_rules_say() {
+    if !installed() {
+        return;
+    }
+    let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
+    let mut chance = Chance(5);
+    for (round, version) in (0..24).zip(["2", "3", "4"].into_iter().cycle()) {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().canonicalize().unwrap();
+        let format = if round % 4 == 3 { "sha256" } else { "sha1" };
+        git(&at, &["init", "-q", "--object-format", format]);
+        fill(&mut chance, &at);
+        let all = git(&at, &["ls-files", "-z", "--others"]);
+        let some: Vec<&str> =
+            all.split('\0').filter(|path| !path.is_empty() && chance.below(4) == 0).collect();
+        if !some.is_empty() {
+            let add = ["--literal-pathspecs", "add", "--force", "--"];
+            git(&at, &add.iter().chain(&some).copied().collect::<Vec<_>>());
+        }
+        git(&at, &["update-index", "--index-version", version]);
+        if version == "3" {
+            // Flags that only this version has.
+            let last = some.last().map(|path| git(&at, &["update-index", "--skip-worktree", path]));
+            drop(last);
+        }
+        assert_eq!(saved(&repo, &at, &at), wanted(&at), "round {round}, tracked: {some:?}");
+    }
+}
+
+#[test]
+fn rules_of_the_user_count_least() {
+    if !installed() {
+        return;
+    }
+    let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
+    let folder = tempfile::tempdir().unwrap();
+    // git looks for the user's config there too: `HOME` of these tests.
+    let at = folder.path().canonicalize().unwrap();
+    git(&at, &["init", "-q"]);
+    files(&at, &["a.swp", "b.swp", "c.swp", "d", "kept/x.swp"]);
+    git(&at, &["add", "c.swp"]);
+    fs::write(at.join(".gitignore"), "!b.swp\n").unwrap();
+    fs::write(at.join(".gitconfig"), "[core]\n\texcludesFile = ~/mine\n").unwrap();
+    fs::write(at.join("mine"), "*.swp\n.gitconfig\nmine\n").unwrap();
+    let user = GitUser {
+        configs: vec![at.join(".gitconfig")],
+        home: Some(at.clone()),
+        ..GitUser::default()
+    };
+    let found = saved_by(&repo, &at, &at, user);
+    assert_eq!(found, set(&[".gitignore", "b.swp", "c.swp", "d"]));
+    assert_eq!(found, wanted(&at));
+    assert!(saved(&repo, &at, &at).contains("kept/x.swp"), "without a user");
+}
+
+#[test]
 fn every_rule_alone_is_read_as_git_reads_it() {
     if !installed() {
         return;
@@ -274,5 +337,5 @@ fn further_working_trees_have_the_rules_of_their_repository() {
     let second = at.join("second");
     files(&second, &["x.o", "x.c"]);
     assert_eq!(saved(&repo, &second, &second), set(&["a", "x.c"]));
-    assert_eq!(wanted(&second), set(&["x.c"]));
+    assert_eq!(wanted(&second), set(&["a", "x.c"]));
 }

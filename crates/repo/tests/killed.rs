@@ -6,6 +6,7 @@
 mod support;
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -16,13 +17,17 @@ use support::{
     used_repository, verify,
 };
 use tintype_repo::{
-    Limit, LocalFolder, Lock, LockMode, PruneOptions, Repository, Version, plan_prune, prune,
-    remove_locks, remove_snapshots,
+    Backend, Limit, LocalFolder, Lock, LockMode, PruneOptions, Repository, Version, plan_prune,
+    prune, remove_locks, remove_snapshots,
 };
 use tintype_testkit::Rng;
+use tintype_testkit::careless::{Careless, Mistake};
 use tintype_testkit::faulty::{Fault, Faulty, Side};
 use tintype_testkit::tmpfs::Tmpfs;
 
+/// What a program could do wrong in a backup, again in a backup, and in a prune.
+const MISTAKES: [Mistake; 3] =
+    [Mistake::IndexBeforePacks, Mistake::SnapshotFirst, Mistake::RemovalBeforeWrites];
 /// Kills after which restic checks too: every so many.
 const SAMPLE: u64 = 5;
 
@@ -58,7 +63,13 @@ fn child() {
     let torn = std::env::var("TINTYPE_KILLED_TORN").is_ok();
     let fault = if torn { Fault::KillTorn } else { Fault::Kill };
     let place = Faulty::new(LocalFolder::new(&folder), Side::Changes, fault, at);
-    let repo = open(Arc::new(place.in_folder(Path::new(&folder)))).unwrap();
+    let place = Arc::new(place.in_folder(Path::new(&folder)));
+    let mistake = std::env::var("TINTYPE_KILLED_MISTAKE").ok();
+    let careless = mistake.map(|name| {
+        let mistake = MISTAKES.into_iter().find(|mistake| format!("{mistake:?}") == name);
+        Arc::new(Careless::new(Arc::clone(&place), mistake.unwrap())) as Arc<dyn Backend>
+    });
+    let repo = open(careless.unwrap_or(place)).unwrap();
     let mode = if task == "backup" { LockMode::Shared } else { LockMode::Exclusive };
     let lock = Lock::take(&repo, mode, &actor(), Duration::ZERO).unwrap();
     match task.as_str() {
@@ -109,13 +120,22 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Runs the task on a folder until it is killed; the snapshot that it reported, and whether it came to its end.
-fn killed(folder: &Path, task: &str, at: u64, torn: bool) -> (Option<String>, bool) {
+fn killed(
+    folder: &Path,
+    task: &str,
+    at: u64,
+    torn: bool,
+    mistake: Option<Mistake>,
+) -> (Option<String>, bool) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture"]);
     command.env("TINTYPE_KILLED_TASK", task).env("TINTYPE_KILLED_FOLDER", folder);
     command.env("TINTYPE_KILLED_AT", at.to_string());
     if torn {
         command.env("TINTYPE_KILLED_TORN", "1");
+    }
+    if let Some(mistake) = mistake {
+        command.env("TINTYPE_KILLED_MISTAKE", format!("{mistake:?}"));
     }
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -126,13 +146,33 @@ fn killed(folder: &Path, task: &str, at: u64, torn: bool) -> (Option<String>, bo
     (saved, ended)
 }
 
-/// Kills the task at each change, and judges.
-fn everywhere(task: &str, may_go: impl Fn(&Expected) -> usize) -> u64 {
+/// Kills the task at each change, and judges; gives the number of kills.
+fn everywhere(task: &str, may_go: usize) -> u64 {
+    let with_restic = restic_installed();
+    each_kill(task, None, |kill| {
+        judge(&kill, may_go);
+        if with_restic && kill.number % SAMPLE == 0 {
+            restic(kill.folder, &["check", "--read-data"]);
+        }
+    })
+}
+
+/// A process that was killed, and what it left.
+struct Kill<'k> {
+    folder: &'k Path,
+    before: &'k Expected,
+    saved: Option<&'k str>,
+    model: &'k Model,
+    number: u64,
+    when: String,
+}
+
+/// Kills the task at each change; gives the number of kills.
+fn each_kill(task: &str, mistake: Option<Mistake>, mut look: impl FnMut(Kill<'_>)) -> u64 {
     let work = tempfile::tempdir().unwrap();
     let base = work.path().join("base");
     let (_, before) = used_repository(Arc::new(LocalFolder::new(&base)), Version::V2);
     let model = next_model(&before);
-    let with_restic = restic_installed();
     let mut kills = 0;
     for torn in [false, true] {
         for at in 0.. {
@@ -140,13 +180,10 @@ fn everywhere(task: &str, may_go: impl Fn(&Expected) -> usize) -> u64 {
             let folder = work.path().join(format!("{at}-{torn}"));
             copy_folder(&base, &folder);
             fs::write(folder.with_extension("model"), encoded(&model)).unwrap();
-            let (saved, ended) = killed(&folder, task, at, torn);
-            let repo = open(Arc::new(LocalFolder::new(&folder))).unwrap();
-            judge(&repo, &before, saved.as_deref(), &model, may_go(&before), &when);
-            remove_locks(&repo, &actor().hostname, true).unwrap();
-            if with_restic && kills % SAMPLE == 0 {
-                restic(&folder, &["check", "--read-data"]);
-            }
+            let (saved, ended) = killed(&folder, task, at, torn, mistake);
+            let saved = saved.as_deref();
+            let (before, model) = (&before, &model);
+            look(Kill { folder: &folder, before, saved, model, number: kills, when });
             kills += u64::from(!ended);
             fs::remove_dir_all(&folder).unwrap();
             if ended {
@@ -158,46 +195,53 @@ fn everywhere(task: &str, may_go: impl Fn(&Expected) -> usize) -> u64 {
 }
 
 /// Everything that must be there is, whole; then the work is done again and ends.
-fn judge(
-    repo: &Repository,
-    before: &Expected,
-    saved: Option<&str>,
-    model: &Model,
-    may_go: usize,
-    when: &str,
-) {
+fn judge(kill: &Kill<'_>, may_go: usize) {
+    let Kill { folder, before, saved, model, when, .. } = kill;
+    let repo = open(Arc::new(LocalFolder::new(folder))).unwrap();
     let there: Vec<_> = repo.snapshots().unwrap().iter().map(|snapshot| snapshot.id).collect();
-    let mut expected = before.clone();
+    let mut expected = (*before).clone();
     expected.retain(|id, _| there.contains(id));
     assert!(before.len() - expected.len() <= may_go, "{when}: snapshots are gone");
     for id in there {
         // Killed between the snapshot's last byte and the answer.
-        expected.entry(id).or_insert_with(|| model.clone());
+        expected.entry(id).or_insert_with(|| (*model).clone());
     }
     assert!(saved.is_none_or(|id| expected.keys().any(|there| there.to_string() == id)), "{when}");
-    verify(repo, &expected, when);
-    let next = save(repo, model, "2026-02-02T00:00:00Z");
-    expected.insert(next.id, model.clone());
-    run_prune(repo).unwrap();
-    verify(repo, &expected, &format!("{when}, then used"));
-    assert_eq!(check_all(repo).warnings, 0, "{when}");
+    verify(&repo, &expected, when);
+    let next = save(&repo, model, "2026-02-02T00:00:00Z");
+    expected.insert(next.id, (*model).clone());
+    run_prune(&repo).unwrap();
+    verify(&repo, &expected, &format!("{when}, then used"));
+    assert_eq!(check_all(&repo).warnings, 0, "{when}");
+    remove_locks(&repo, &actor().hostname, true).unwrap();
+}
+
+#[test]
+fn the_judge_notices_what_is_done_in_a_wrong_order() {
+    for (task, mistake) in ["backup", "backup", "prune"].into_iter().zip(MISTAKES) {
+        let mut condemned = 0;
+        each_kill(task, Some(mistake), |kill| {
+            condemned += u64::from(catch_unwind(AssertUnwindSafe(|| judge(&kill, 0))).is_err());
+        });
+        assert!(condemned > 0, "{mistake:?}");
+    }
 }
 
 #[test]
 fn killed_backups() {
-    let kills = everywhere("backup", |_| 0);
+    let kills = everywhere("backup", 0);
     assert!(kills >= 10, "{kills}");
 }
 
 #[test]
 fn killed_prunes() {
-    let kills = everywhere("prune", |_| 0);
+    let kills = everywhere("prune", 0);
     assert!(kills >= 12, "{kills}");
 }
 
 #[test]
 fn killed_forgets() {
-    let kills = everywhere("forget", |_| 2);
+    let kills = everywhere("forget", 2);
     assert!(kills >= 6, "{kills}");
 }
 

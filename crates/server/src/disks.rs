@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tintype_app::{App, DiskExport, ErrorKind, ExportBlocks};
+use tintype_app::{App, ErrorKind, ExportBlocks, OpenExport};
 use tintype_disk::{Allocation, ByteRange, Disk, DiskError};
 use tintype_model::{MomentName, SnapshotFilter, SnapshotName};
 use tintype_nbd::{
@@ -49,7 +49,7 @@ impl Exports for DiskExports {
 
     fn open(&self, name: &str) -> Result<Export, Refusal> {
         let moment: MomentName = name.parse().map_err(|_| Refusal::Unknown)?;
-        let export = self.app.disk_export(&moment).map_err(|error| match error.kind {
+        let export = self.app.open_export(&moment).map_err(|error| match error.kind {
             ErrorKind::NotFound | ErrorKind::Invalid => Refusal::Unknown,
             _ => Refusal::Denied { reason: error.to_string() },
         })?;
@@ -84,7 +84,7 @@ struct Served {
     app: Arc<App>,
     /// What it was called when it was opened.
     name: String,
-    export: DiskExport,
+    export: OpenExport,
     geometry: Geometry,
     written: Mutex<Option<Written>>,
 }

@@ -12,6 +12,7 @@ mod listen;
 mod mounter;
 mod problem;
 mod run;
+pub mod stream;
 
 pub use disk_server::{TlsFiles, parse_listen_disks};
 pub use listen::parse_listen;

@@ -42,11 +42,12 @@ impl Store {
     /// The last commit failed.
     pub fn close(&self) -> Result<()> {
         self.closes_soon();
+        // Most of the work, while the threads still help.
         let synced = self.sync();
         self.stop_threads();
-        self.shared.shut_down();
+        let ended = self.end_all();
         self.shared.segments.close()?;
-        synced
+        synced.and(ended)
     }
 
     /// A running fsck ends with an error, so that nobody who has to write before the store closes waits for it.
@@ -125,7 +126,6 @@ impl Store {
         self.poisoning(applied)?;
         let written = self.write_step(core, batch);
         self.poisoning(written)?;
-        core.usage_stale = true;
         self.publish_usage(core);
         let mut progress = self.progress.lock();
         progress.reclaim_steps += 1;

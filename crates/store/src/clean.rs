@@ -14,10 +14,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tintype_kv::Batch;
-use tintype_segments::{Encoded, FrameInfo, Place, SegmentId, SegmentInfo};
+use tintype_segments::{BLOCK, EXTENT_BLOCKS, Encoded, FrameInfo, Place, SegmentId, SegmentInfo};
 
 /// Extents moved per batch.
 const GROUP: usize = 32;
+/// Room that such a batch takes at most.
+pub(crate) const GROUP_BYTES: u64 = (GROUP * EXTENT_BLOCKS * BLOCK) as u64;
 
 impl Store {
     /// Removes or rewrites one segment if that is due; `false`: nothing was.

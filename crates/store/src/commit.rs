@@ -4,7 +4,9 @@
 //! with every record, list, sum and extent row is written and synced. Before the batch is durable nothing points to the new
 //! extents; after it everything does. The state after a crash is the state at some commit.
 
+use crate::clean::GROUP_BYTES;
 use crate::error::{Result, StoreError};
+use crate::lines::{LineOwner, Replacing};
 use crate::live::Frozen;
 use crate::ram::RamExtent;
 use crate::refs::RefChanges;
@@ -61,18 +63,38 @@ impl Store {
     /// As [`Store::run_commit`]; `aim` says what it is for.
     pub(crate) fn commit_for<T>(
         &self,
-        _guard: &CommitGuard<'_>,
+        guard: &CommitGuard<'_>,
         next: &BTreeMap<SpaceId, Epoch>,
         aim: Aim,
         extra: impl FnOnce(&mut Core, &mut Batch) -> Result<T>,
     ) -> Result<T> {
-        self.shared.check()?;
-        let ticket = self.started.fetch_add(1, Ordering::SeqCst) + 1;
-        let committed = self.make_ready(aim).and_then(|()| {
-            let frozen = self.cut_all(next);
+        self.commit_by(guard, aim, || {
+            let frozen = self.cut_all(next, None);
             let round = Round { frozen, next: next.clone(), refused: 0 };
             self.write_or_hold(round, aim, extra)
-        });
+        })
+    }
+
+    /// As [`Store::run_commit`], and one owner's line goes on in the space that `extra` makes.
+    pub(crate) fn run_replacing(
+        &self,
+        guard: &CommitGuard<'_>,
+        next: &BTreeMap<SpaceId, Epoch>,
+        replacing: &Replacing<'_>,
+        extra: impl FnOnce(&mut Core, &mut Batch) -> Result<SpaceId>,
+    ) -> Result<SpaceId> {
+        self.commit_by(guard, Aim::Make, || self.cut_and_replace(replacing, next, extra))
+    }
+
+    fn commit_by<T>(
+        &self,
+        _guard: &CommitGuard<'_>,
+        aim: Aim,
+        cut_and_write: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.shared.check()?;
+        let ticket = self.started.fetch_add(1, Ordering::SeqCst) + 1;
+        let committed = self.make_ready(aim).and_then(|()| cut_and_write());
         self.note_room(&committed);
         if committed.is_ok() {
             self.done.store(ticket, Ordering::SeqCst);
@@ -134,15 +156,20 @@ impl Store {
         Ok(())
     }
 
-    /// All lines at one instant: every owner's lock is held before the first line is cut.
-    fn cut_all(&self, next: &BTreeMap<SpaceId, Epoch>) -> Vec<Arc<Frozen>> {
+    /// All lines at one instant: every owner's lock is held before the first line is cut. The caller holds that of `without`, and cuts it.
+    pub(crate) fn cut_all(
+        &self,
+        next: &BTreeMap<SpaceId, Epoch>,
+        without: Option<SpaceId>,
+    ) -> Vec<Arc<Frozen>> {
         let mut owners = self.owners.lock();
         owners.retain(|_, owner| owner.strong_count() > 0);
-        let held: Vec<_> = owners.values().filter_map(std::sync::Weak::upgrade).collect();
+        let others = owners.iter().filter(|(space, _)| Some(**space) != without);
+        let held: Vec<_> = others.filter_map(|(_, owner)| owner.upgrade()).collect();
         drop(owners);
         let mut frozen = Vec::with_capacity(held.len());
         cut_rest(&held, next, &mut frozen);
-        frozen.retain(|part| !part.changes.is_empty() || !part.extents.is_empty());
+        frozen.retain(|part| !part.is_empty());
         frozen
     }
 
@@ -158,8 +185,6 @@ impl Store {
         for part in frozen {
             let changes = part.changes.iter().map(|(key, change)| (*key, change));
             core.history.commit(batch, part.space, part.epoch, changes, &mut output)?;
-            // In a joined sequence a commit may free what older spaces own.
-            core.usage_stale |= core.history.tree().sequence(part.space).spaces.len() > 1;
         }
         for (space, epoch) in next {
             core.history.open_epoch(batch, *space, *epoch);
@@ -262,7 +287,8 @@ impl Store {
     pub(crate) fn write_ahead(&self) -> Result<usize> {
         let group = {
             let _write = self.write.lock();
-            self.shared.kv.room_for(0, AHEAD_BYTES, false)?;
+            // A commit may take all room that there is. What waits for one leaves cleaning what it needs to make more.
+            self.shared.kv.room_for(0, AHEAD_BYTES + GROUP_BYTES, false)?;
             let group = self.shared.ram.dequeue(WRITE_GROUP);
             let codec = self.ahead_codec(&group);
             self.write_group(codec, &group, false)?;
@@ -290,7 +316,7 @@ fn pack(extent: &Arc<RamExtent>, codec: Codec) -> Option<Result<Encoded>> {
 }
 
 fn cut_rest(
-    owners: &[Arc<dyn crate::store::LineOwner>],
+    owners: &[Arc<dyn LineOwner>],
     next: &BTreeMap<SpaceId, Epoch>,
     frozen: &mut Vec<Arc<Frozen>>,
 ) {

@@ -7,7 +7,7 @@ use crate::blockmap::{self, SPAN};
 use crate::content::BYTES;
 use crate::error::Result;
 use crate::shared::BlockReader;
-use crate::{BLOCK, Piece, SPAN_BLOCKS};
+use crate::{BLOCK, Piece, SPAN_BLOCKS, stop};
 use std::ops::ControlFlow;
 
 /// One of the two maps.
@@ -45,6 +45,7 @@ pub fn differing(
     if blockmap::same_content(old.pieces, new.pieces) {
         return Ok(());
     }
+    stop::check()?;
     for at in 0..SPAN {
         let offset = (span * SPAN_BLOCKS + u64::from(at)).saturating_mul(BYTES);
         if offset >= end {

@@ -36,6 +36,9 @@ pub enum StoreError {
     /// The store was shut down on request.
     #[error("the filesystem was shut down; mount it again")]
     Shutdown,
+    /// Whoever asked for the work does not wait for it any more.
+    #[error("whoever asked for it has gone")]
+    Stopped,
     /// No such volume or snapshot.
     #[error("{what} does not exist")]
     NotFound {

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::extents::{EXTENT, ExtentRow, SHARED, extent_row, shared_row};
 use crate::meta::{Catalog, META, Place as SnapshotPlace};
 use crate::refs::{SEGMENT, place, segment_row};
+use crate::stop;
 use crate::store::{Core, NEXT_EXTENT, Store};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tintype_history::codec::{
@@ -73,7 +74,9 @@ impl Store {
     /// The engines failed, or the store is about to close.
     pub fn fsck(&self, repair: bool) -> Result<FsckReport> {
         self.sync()?;
-        while self.reclaim_step().unwrap_or(false) {}
+        while self.reclaim_step().unwrap_or(false) {
+            stop::check()?;
+        }
         self.recount(repair, FsckReport::default(), &[])
     }
 
@@ -112,12 +115,18 @@ impl Store {
         Ok(report)
     }
 
-    /// Rows of a range, as long as the store stays open: whoever closes it waits for the locks that are held here.
+    /// Rows of a range, as long as the store stays open and somebody waits: whoever closes it, and everybody else, waits for the
+    /// locks that are held here.
     fn rows(&self, from: &[u8], to: &[u8]) -> impl Iterator<Item = Result<tintype_kv::Pair>> {
         self.shared.kv.range(from, to).map(|row| {
-            self.shared.check_staying()?;
+            self.check_wanted()?;
             Ok(row?)
         })
+    }
+
+    fn check_wanted(&self) -> Result<()> {
+        stop::check()?;
+        self.shared.check_staying()
     }
 
     /// Derives everything in memory from the rows again.
@@ -144,7 +153,8 @@ impl Store {
         core.history = history;
         core.sums = crate::store::load_sums(&*self.shared.kv)?;
         self.shared.extents.clear();
-        (core.trim, core.usage_stale, core.merge_due) = (true, true, true);
+        core.usage = crate::usage::Sums::default();
+        (core.trim, core.merge_due) = (true, true);
         Ok(())
     }
 
@@ -468,7 +478,7 @@ impl Store {
             report.live_bytes += live;
             report.dead_bytes += segment.bytes.saturating_sub(live);
             for frame in self.shared.segments.frames(segment.id)? {
-                self.shared.check_staying()?;
+                self.check_wanted()?;
                 match frame {
                     Ok(frame) => {
                         if let Place::At { offset, .. } = frame.stored.place {

@@ -3,6 +3,9 @@
 //! The owner keeps the line inside its own lock, together with its caches. Reads see, in this order: changes of
 //! this round, changes that a commit is writing, the cache, the engine. `put` and `delete` cannot fail, so an owner that reads
 //! everything first and then changes is all-or-nothing.
+//!
+//! A line ends when its owner lets go of it: whatever reached it before is committed, and what comes later must be refused
+//! ([`LiveLine::has_ended`]), because no commit would take it. See `lines.rs`.
 
 use crate::cache::Cache;
 use crate::error::Result;
@@ -31,6 +34,12 @@ pub struct Frozen {
     pub extents: Vec<Arc<RamExtent>>,
 }
 
+impl Frozen {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.extents.is_empty()
+    }
+}
+
 /// Body and pieces of a version to be.
 type Content = (Box<[u8]>, Box<[Piece]>);
 
@@ -45,6 +54,7 @@ pub struct LiveLine {
     clean: Cache<Key, Option<Arc<Record>>>,
     extents: Vec<Arc<RamExtent>>,
     open: Option<Arc<RamExtent>>,
+    ended: bool,
 }
 
 impl LiveLine {
@@ -59,7 +69,19 @@ impl LiveLine {
             clean: Cache::new(CLEAN_RECORDS),
             extents: Vec::new(),
             open: None,
+            ended: false,
         }
+    }
+
+    /// No commit takes what would be changed from now on. An owner asks under its lock, before each change.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The next cut is the last one.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// The space that the line writes.
@@ -261,8 +283,8 @@ impl LiveLine {
         }
     }
 
-    /// Forgets everything that no commit has taken: the line was replaced or shut down.
-    pub(crate) fn discard(&mut self) {
+    /// Forgets everything that no commit has taken.
+    fn discard(&mut self) {
         self.shared.abandon(&self.extents);
         self.shared.dirty_records.fetch_sub(self.dirty.len(), Ordering::Relaxed);
         self.extents.clear();

@@ -34,7 +34,6 @@ impl Store {
         core.refused.merge = core.refused.after(&written);
         self.poisoning(written)?;
         self.shared.moved.write().insert(upper, lower);
-        core.usage_stale = true;
         core.merge_due = true;
         self.publish_usage(core);
         Ok(true)

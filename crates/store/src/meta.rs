@@ -4,7 +4,7 @@
 
 use crate::error::{Result, StoreError};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tintype_history::{Epoch, Point, SpaceId};
 use tintype_kv::{Batch, Kv};
@@ -78,6 +78,7 @@ pub struct Catalog {
     access_points: HashMap<(VolumeId, String), SnapshotId>,
     counts: HashMap<VolumeId, u64>,
     next_id: u64,
+    changed: BTreeSet<VolumeId>,
 }
 
 fn key(kind: u8, id: u64) -> Vec<u8> {
@@ -114,6 +115,7 @@ impl Catalog {
         let row: VolumeRow = serde_json::from_slice(value)
             .map_err(|_| StoreError::Damaged { what: "volume", id })?;
         let volume = Volume { id: VolumeId(id), meta: row.meta, space: SpaceId(row.space) };
+        self.changed.insert(volume.id);
         self.volumes.insert(volume.id, volume);
         Ok(())
     }
@@ -134,6 +136,7 @@ impl Catalog {
 
     fn index(&mut self, snapshot: Arc<Snapshot>) {
         let volume = snapshot.volume;
+        self.changed.insert(volume);
         *self.counts.entry(volume).or_insert(0) += 1;
         self.names.insert((volume, snapshot.meta.name.to_string()), snapshot.id);
         self.access_points.insert((volume, snapshot.meta.access_point.to_string()), snapshot.id);
@@ -143,6 +146,7 @@ impl Catalog {
     fn unindex(&mut self, id: SnapshotId) -> Option<Arc<Snapshot>> {
         let snapshot = self.snapshots.remove(&id)?;
         let volume = snapshot.volume;
+        self.changed.insert(volume);
         if let Some(count) = self.counts.get_mut(&volume) {
             *count = count.saturating_sub(1);
         }
@@ -154,6 +158,11 @@ impl Catalog {
     /// Number of a volume's snapshots.
     pub fn count(&self, volume: VolumeId) -> u64 {
         self.counts.get(&volume).copied().unwrap_or(0)
+    }
+
+    /// The volumes of which something, or the snapshots, changed since this was last called, or since loading.
+    pub fn take_changed(&mut self) -> BTreeSet<VolumeId> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Whether nothing was ever made here.
@@ -209,6 +218,7 @@ impl Catalog {
     pub fn put_volume(&mut self, batch: &mut Batch, volume: Volume) -> Result<()> {
         let row = VolumeRow { space: volume.space.0, meta: volume.meta.clone() };
         batch.put(key(b'v', volume.id.0), json("volume", volume.id.0, &row)?);
+        self.changed.insert(volume.id);
         self.volumes.insert(volume.id, volume);
         Ok(())
     }
@@ -217,6 +227,7 @@ impl Catalog {
     pub fn remove_volume(&mut self, batch: &mut Batch, id: VolumeId) {
         batch.delete(key(b'v', id.0));
         self.volumes.remove(&id);
+        self.changed.insert(id);
     }
 
     /// Puts or replaces a snapshot.

@@ -53,7 +53,7 @@ impl Core {
             return;
         }
         self.history.remove_names(points);
-        (self.trim, self.usage_stale, self.merge_due) = (true, true, true);
+        (self.trim, self.merge_due) = (true, true);
     }
 
     /// What exactly this removal frees once nothing is pinned.

@@ -9,11 +9,12 @@
 
 use crate::commit::CommitGuard;
 use crate::error::{Result, StoreError};
+use crate::lines::LineOwner;
 use crate::live::Frozen;
-use crate::store::{Core, LineOwner, Store};
+use crate::store::{Core, Store};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use tintype_history::{Epoch, SpaceId};
 use tintype_kv::Batch;
 
@@ -182,8 +183,7 @@ impl Store {
     }
 
     /// The changes of a line that nobody serves any more, and for which there was no room.
-    pub(crate) fn hold_line(&self, owner: &Weak<dyn LineOwner>) {
-        let Some(owner) = owner.upgrade() else { return };
+    pub(crate) fn hold_line(&self, owner: &dyn LineOwner) {
         owner.with_line(&mut |line| {
             let frozen = vec![line.cut(None)];
             self.held.lock().push_back(Round { frozen, ..Round::default() });
@@ -195,8 +195,9 @@ impl Store {
     /// there is room.
     ///
     /// # Errors
-    /// [`StoreError::TooMuchWaits`].
+    /// [`StoreError::TooMuchWaits`], or the store has stopped.
     pub fn admit(&self, data: bool) -> Result<()> {
+        self.shared.check()?;
         if !self.is_full() {
             return Ok(());
         }
@@ -209,10 +210,10 @@ impl Store {
         Ok(())
     }
 
-    /// Whether changes of this line wait for room.
+    /// Whether changes of this line wait for room, or the epoch to which it went on.
     pub(crate) fn holds(&self, space: SpaceId) -> bool {
-        let held = self.held.lock();
-        held.iter().flat_map(|round| &round.frozen).any(|part| part.space == space)
+        let changed = |round: &Round| round.frozen.iter().any(|part| part.space == space);
+        self.held.lock().iter().any(|round| changed(round) || round.next.contains_key(&space))
     }
 
     /// The engine refused a batch and has changed nothing: memory goes back to what the rows say.

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::extents::{EXTENT, ExtentRow};
 use crate::shared::chain_text;
+use crate::stop;
 use crate::store::Store;
 use std::ops::ControlFlow;
 use tintype_history::codec::row_range;
@@ -39,7 +40,7 @@ impl Store {
     /// Reads and verifies every extent; `observe` sees the report so far and may stop it.
     ///
     /// # Errors
-    /// The table of extents could not be read, or the store was closed meanwhile.
+    /// The table of extents could not be read, the store was closed meanwhile, or nobody waits any more ([`stop`]).
     pub fn scrub(
         &self,
         observe: &mut dyn FnMut(&ScrubReport) -> ControlFlow<()>,
@@ -58,7 +59,8 @@ impl Store {
         let mut report = ScrubReport::default();
         let (mut from, to) = row_range(EXTENT, &[]);
         loop {
-            self.shared.check()?;
+            self.shared.check_staying()?;
+            stop::check()?;
             let rows: Vec<_> = self.shared.kv.range(&from, &to).take(CHUNK).collect();
             if rows.is_empty() {
                 return Ok(report);

@@ -5,10 +5,10 @@
 
 use crate::commit::CommitGuard;
 use crate::error::{Result, StoreError};
-use crate::live::LiveLine;
+use crate::lines::Replacing;
 use crate::meta::{Place, Snapshot, Volume};
 use crate::room::Aim;
-use crate::store::{Core, LineOwner, NewSnapshot, NewVolume, Store, find_snapshot, find_volume};
+use crate::store::{Core, NewSnapshot, NewVolume, Store, find_snapshot, find_volume};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -149,14 +149,6 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets the owners of lines that are no more. The caller holds the commit lock.
-    pub(crate) fn tell_gone(&self, gone: &[(SpaceId, Arc<dyn LineOwner>)]) {
-        for (space, owner) in gone {
-            self.owners.lock().remove(space);
-            owner.gone();
-        }
-    }
-
     pub(crate) fn check_unprotected(core: &Core, snapshots: &[Arc<Snapshot>]) -> Result<()> {
         let now = Timestamp::now();
         for snapshot in snapshots {
@@ -176,7 +168,7 @@ impl Store {
     }
 
     /// The live volume becomes the moment `from`; `keep` names what was there. Works while it is served:
-    /// the owner's line is replaced and its owner told.
+    /// the owner's line is replaced and its owner told. What the owner took before is in `keep`, what it takes afterwards is live.
     ///
     /// # Errors
     /// Something does not exist or is taken, or the store failed.
@@ -194,44 +186,41 @@ impl Store {
         let (source, mut cut) = self.plan_cut(volume, Some(from))?;
         let (before, live_cut) = self.plan_cut(volume, None)?;
         cut.extend(live_cut);
-        let owner = self.owners.lock().get(&before.space).and_then(std::sync::Weak::upgrade);
-        self.run_commit(&guard, &cut, |core, batch| {
+        let change = |core: &mut Core, batch: &mut Batch| {
             if let Some(keep) = keep {
                 Self::add_snapshot(core, batch, volume, keep, before)?;
             }
-            let mut row = find_volume(core, volume)?.clone();
-            row.space = core.history.create_space(batch, Some(source), volume.0);
-            core.history.set_head(before.space, false);
-            core.history.recount();
-            core.usage_stale = true;
-            core.merge_due = true;
-            core.catalog.put_volume(batch, row)
-        })?;
-        if let Some(owner) = owner {
-            self.replace_line(volume, before.space, &owner)?;
+            Self::move_volume(core, batch, volume, source)
+        };
+        match self.owner_of(before.space) {
+            Some(owner) => {
+                let replacing = Replacing { owner: &owner, old: before.space };
+                self.run_replacing(&guard, &cut, &replacing, change)?;
+                owner.replaced();
+            }
+            None => drop(self.run_commit(&guard, &cut, change)?),
         }
         drop(guard);
         self.tidy_soon();
         Ok(())
     }
 
-    fn replace_line(
-        &self,
+    /// Gives a volume a new space that starts from `source`.
+    fn move_volume(
+        core: &mut Core,
+        batch: &mut Batch,
         volume: VolumeId,
-        old: SpaceId,
-        owner: &Arc<dyn LineOwner>,
-    ) -> Result<()> {
-        let space = find_volume(&self.core(), volume)?.space;
-        owner.with_line(&mut |line: &mut LiveLine| {
-            line.discard();
-            *line = self.line(&self.core(), space);
-        });
-        let mut owners = self.owners.lock();
-        owners.remove(&old);
-        owners.insert(space, Arc::downgrade(owner));
-        drop(owners);
-        owner.replaced();
-        Ok(())
+        source: Point,
+    ) -> Result<SpaceId> {
+        let mut row = find_volume(core, volume)?.clone();
+        let old = row.space;
+        row.space = core.history.create_space(batch, Some(source), volume.0);
+        core.history.set_head(old, false);
+        core.history.recount();
+        core.merge_due = true;
+        let space = row.space;
+        core.catalog.put_volume(batch, row)?;
+        Ok(space)
     }
 
     /// A new volume that starts from a snapshot and shares its blocks.

@@ -2,16 +2,18 @@
 //!
 //! Lock order: `commit` (one commit at a time), then the owners of lines (while cutting), `write`, `core`, and last
 //! `merges`. An owner may ask the store things that take `core`, never anything that commits while it holds its own lock.
+//!
+//! Who writes a line, and from when to when: `lines.rs`.
 
 use crate::error::{Result, StoreError};
-use crate::live::LiveLine;
+use crate::lines::LineOwner;
 use crate::meta::{Catalog, Place, Snapshot, Volume};
 use crate::moment::View;
 use crate::pins::Pins;
 use crate::refs::{SEGMENT, SegmentSums};
 use crate::room::{Refused, Round};
 use crate::shared::Shared;
-use crate::usage::{Beyond, Usage};
+use crate::usage::{Sums, Usage};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -59,15 +61,6 @@ impl Default for StoreOptions {
     }
 }
 
-/// Whose line: a volume's live end or a writable snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LineRef {
-    /// The live end of a volume.
-    Volume(VolumeId),
-    /// A writable snapshot.
-    Snapshot(SnapshotId),
-}
-
 /// A moment to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MomentRef {
@@ -75,16 +68,6 @@ pub enum MomentRef {
     Live(VolumeId),
     /// A snapshot.
     Snapshot(SnapshotId),
-}
-
-/// Who serves a line.
-pub trait LineOwner: Send + Sync {
-    /// Locks its state, puts what it keeps lazily, and calls `f` with the line.
-    fn with_line(&self, f: &mut dyn FnMut(&mut LiveLine));
-    /// The line shows another moment now: every cache is stale.
-    fn replaced(&self);
-    /// The line is no more.
-    fn gone(&self) {}
 }
 
 /// What a new volume is to be.
@@ -119,10 +102,8 @@ pub(crate) struct Core {
     pub(crate) stuck_segments: BTreeSet<SegmentId>,
     /// Work that a damaged row keeps from being done.
     pub(crate) stuck_work: BTreeSet<Work>,
-    /// What usage is beyond sums that every commit can afford.
-    pub(crate) beyond: Beyond,
-    /// Points, heads or old cells changed since `beyond` was computed.
-    pub(crate) usage_stale: bool,
+    /// What volumes use.
+    pub(crate) usage: Sums,
     /// Chains may have become mergeable.
     pub(crate) merge_due: bool,
     /// Moments that are kept without a name.
@@ -190,8 +171,7 @@ impl Store {
             trim: true,
             stuck_segments: BTreeSet::new(),
             stuck_work: BTreeSet::new(),
-            beyond: Beyond::default(),
-            usage_stale: true,
+            usage: Sums::default(),
             merge_due: true,
             pins: Pins::default(),
             refused: Refused::default(),
@@ -267,57 +247,6 @@ impl Store {
     #[must_use]
     pub fn snapshot_at(&self, volume: VolumeId, access_point: &str) -> Option<Arc<Snapshot>> {
         self.core.lock().catalog.snapshot_at(volume, access_point)
-    }
-
-    /// Opens the writable end of a line. Serve it by one owner at a time.
-    ///
-    /// # Errors
-    /// The line does not exist, or earlier changes of it still wait for room on the disk.
-    pub fn open_line(&self, line: LineRef) -> Result<LiveLine> {
-        self.shared.check()?;
-        let space = line_space(&self.core.lock(), line)?;
-        if self.holds(space) {
-            self.sync()?;
-        }
-        let core = self.core.lock();
-        let space = line_space(&core, line)?;
-        Ok(self.line(&core, space))
-    }
-
-    pub(crate) fn line(&self, core: &Core, space: SpaceId) -> LiveLine {
-        let epoch = core.history.tree().get(space).map_or(Epoch(0), |space| space.open);
-        let point = Point { space, epoch };
-        LiveLine::new(self.shared.clone(), core.history.tree().chain(point), point)
-    }
-
-    /// From now on commits take this owner's changes.
-    ///
-    /// # Errors
-    /// The line does not exist.
-    pub fn register(&self, line: LineRef, owner: Weak<dyn LineOwner>) -> Result<()> {
-        let _commit = self.commit.lock();
-        let space = line_space(&self.core.lock(), line)?;
-        self.owners.lock().insert(space, owner);
-        Ok(())
-    }
-
-    /// Commits and forgets the owner.
-    ///
-    /// # Errors
-    /// The commit failed. What a full disk refused is committed when there is room, unless the store closes before.
-    pub fn detach(&self, line: LineRef) -> Result<()> {
-        let synced = self.sync();
-        let _commit = self.commit.lock();
-        let space = line_space(&self.core.lock(), line);
-        if let Ok(space) = space {
-            let owner = self.owners.lock().remove(&space);
-            if let (Some(owner), Err(error)) = (owner, &synced)
-                && error.is_full()
-            {
-                self.hold_line(&owner);
-            }
-        }
-        synced
     }
 
     /// A read-only snapshot's moment.
@@ -438,20 +367,6 @@ impl Store {
             }
             shared.bell.room.wait_for(&mut wanted, Duration::from_millis(50));
         }
-    }
-}
-
-pub(crate) fn line_space(core: &Core, line: LineRef) -> Result<SpaceId> {
-    match line {
-        LineRef::Volume(id) => Ok(find_volume(core, id)?.space),
-        LineRef::Snapshot(id) => match find_snapshot(core, id)?.place {
-            Place::Writable(space) => Ok(space),
-            Place::ReadOnly(_) => Err(StoreError::Invalid {
-                what:
-                    "the snapshot is read-only; make it writable with `snapshot update --writable`"
-                        .to_owned(),
-            }),
-        },
     }
 }
 

@@ -1,11 +1,13 @@
 //! What each volume uses: told from memory, as of the last commit.
 //!
-//! The exact sums walk all cells where clones share data. A commit only moves them by what it changed itself; they are counted anew when moments
-//! change, and when somebody asks.
+//! The exact sums walk the cells of a *family*: a root space with all that forked from it, so the clones of one volume. A commit only moves them
+//! by what it changed itself; they are counted anew when moments of the family change, and when somebody asks. Nothing here costs more with
+//! more volumes than those that changed.
 
+use crate::meta::{Catalog, Volume};
 use crate::store::{Core, Store};
-use std::collections::HashMap;
-use tintype_history::SpaceId;
+use std::collections::{BTreeSet, HashMap};
+use tintype_history::{Moved, SpaceId, Tree};
 use tintype_model::VolumeId;
 
 /// Accounted bytes of a volume: 4,096 for each referenced block plus the size of each record version.
@@ -20,13 +22,110 @@ pub struct Usage {
     pub snapshot_bytes: u64,
 }
 
-/// What the exact sums are above those that a commit keeps.
+/// The sums behind [`Usage`].
 #[derive(Default)]
-pub(crate) struct Beyond {
-    /// Of what each head shows.
-    shown: HashMap<SpaceId, i64>,
-    /// Of what each volume pays for.
+pub(crate) struct Sums {
+    /// Tag and weight of each space.
+    spaces: HashMap<SpaceId, (u64, u64)>,
+    /// Weights by tag: what a commit keeps right.
+    totals: HashMap<u64, u64>,
+    /// What each volume pays for above its total.
     paid: HashMap<u64, i64>,
+    /// What each head shows above what its cells say.
+    shown: HashMap<SpaceId, i64>,
+    /// What each family has put into `paid` and `shown`, by its root.
+    families: HashMap<SpaceId, Beyond>,
+    /// Roots of families whose cells moved since they were counted.
+    drifted: BTreeSet<SpaceId>,
+}
+
+/// What the exact sums of a family are above those that a commit keeps; what is 0 is left out.
+#[derive(Default)]
+struct Beyond {
+    paid: Vec<(u64, i64)>,
+    shown: Vec<(SpaceId, i64)>,
+}
+
+impl Sums {
+    /// Takes in what moved. Answers the tags of which something may be another than before.
+    fn follow(&mut self, tree: &Tree, moved: &Moved) -> BTreeSet<u64> {
+        let mut tags = BTreeSet::new();
+        for space in moved.cells.union(&moved.shape) {
+            self.weigh(tree, *space, &mut tags);
+            if tree.get(*space).is_some() {
+                self.drifted.insert(tree.root(*space));
+            }
+        }
+        let roots: BTreeSet<_> = moved.shape.iter().map(|space| tree.root(*space)).collect();
+        for root in roots {
+            self.recount(tree, root, &mut tags);
+        }
+        tags
+    }
+
+    fn weigh(&mut self, tree: &Tree, space: SpaceId, tags: &mut BTreeSet<u64>) {
+        let new = tree.get(space).map(|found| (found.tag, tree.weight(space)));
+        let old = match new {
+            Some(new) => self.spaces.insert(space, new),
+            None => self.spaces.remove(&space),
+        };
+        if let Some((tag, weight)) = old {
+            let total = self.totals.entry(tag).or_insert(0);
+            *total = total.saturating_sub(weight);
+            tags.insert(tag);
+        }
+        if let Some((tag, weight)) = new {
+            *self.totals.entry(tag).or_insert(0) += weight;
+            tags.insert(tag);
+        }
+    }
+
+    /// Counts a family exactly; one that has gone is forgotten.
+    fn recount(&mut self, tree: &Tree, root: SpaceId, tags: &mut BTreeSet<u64>) {
+        self.drifted.remove(&root);
+        let old = self.families.remove(&root).unwrap_or_default();
+        for (tag, bytes) in &old.paid {
+            *self.paid.entry(*tag).or_insert(0) -= bytes;
+        }
+        for (head, _) in &old.shown {
+            self.shown.remove(head);
+        }
+        let new = beyond(tree, root);
+        for (tag, bytes) in &new.paid {
+            *self.paid.entry(*tag).or_insert(0) += bytes;
+        }
+        self.shown.extend(new.shown.iter().copied());
+        tags.extend(old.paid.iter().chain(&new.paid).map(|(tag, _)| *tag));
+        let heads = old.shown.iter().chain(&new.shown).filter_map(|(head, _)| tree.get(*head));
+        tags.extend(heads.map(|head| head.tag));
+        if !(new.paid.is_empty() && new.shown.is_empty()) {
+            self.families.insert(root, new);
+        }
+    }
+
+    fn of(&self, tree: &Tree, volume: &Volume) -> Usage {
+        let tag = volume.id.0;
+        let total = self.totals.get(&tag).copied().unwrap_or(0);
+        let total = total.saturating_add_signed(self.paid.get(&tag).copied().unwrap_or(0));
+        let above = self.shown.get(&volume.space).copied().unwrap_or(0);
+        let shown = tree.drift(volume.space).saturating_add(above);
+        let live_bytes = total.min(u64::try_from(shown).unwrap_or(0));
+        Usage { live_bytes, snapshot_bytes: total - live_bytes }
+    }
+}
+
+fn beyond(tree: &Tree, root: SpaceId) -> Beyond {
+    let sums = tree.sums(root);
+    let above = |exact: u64, kept: i64| exact.cast_signed().saturating_sub(kept);
+    let paid = |tag: &u64| sums.paid.get(tag).copied().unwrap_or(0);
+    let weight = |tag: &u64| sums.weights.get(tag).copied().unwrap_or(0).cast_signed();
+    // Whoever pays has a space in the family.
+    let tags = sums.weights.keys().map(|tag| (*tag, above(paid(tag), weight(tag))));
+    let heads = sums.shown.iter().map(|(head, bytes)| (*head, above(*bytes, tree.drift(*head))));
+    let mut beyond = Beyond { paid: tags.collect(), shown: heads.collect() };
+    beyond.paid.retain(|(_, bytes)| *bytes != 0);
+    beyond.shown.retain(|(_, bytes)| *bytes != 0);
+    beyond
 }
 
 impl Store {
@@ -34,8 +133,17 @@ impl Store {
     #[must_use]
     pub fn usage(&self, volume: VolumeId) -> Usage {
         let mut core = self.core();
-        core.usage_stale |= core.history.tree().is_mixed();
+        let Some(space) = core.catalog.volumes.get(&volume).map(|found| found.space) else {
+            return Usage::default();
+        };
         self.publish_usage(&mut core);
+        let root = core.history.tree().root(space);
+        if core.usage.drifted.remove(&root) && core.history.tree().is_shared(root) {
+            let Core { usage, history, catalog, .. } = &mut *core;
+            let mut tags = BTreeSet::new();
+            usage.recount(history.tree(), root, &mut tags);
+            self.publish(usage, history.tree(), catalog, &tags);
+        }
         drop(core);
         self.usage_lately(volume)
     }
@@ -48,40 +156,27 @@ impl Store {
     }
 
     pub(crate) fn publish_usage(&self, core: &mut Core) {
-        let totals = core.history.tree().totals();
-        if std::mem::take(&mut core.usage_stale) {
-            core.beyond = beyond(core, &totals);
-        }
-        let tree = core.history.tree();
-        let usage = core.catalog.volumes.values().map(|volume| {
-            let total = totals.get(&volume.id.0).copied().unwrap_or(0);
-            let more = core.beyond.paid.get(&volume.id.0).copied().unwrap_or(0);
-            let total = total.saturating_add_signed(more);
-            let more = core.beyond.shown.get(&volume.space).copied().unwrap_or(0);
-            let shown = tree.drift(volume.space).saturating_add(more);
-            let live_bytes = total.min(u64::try_from(shown).unwrap_or(0));
-            let usage = Usage { live_bytes, snapshot_bytes: total - live_bytes };
-            (volume.id, (usage, core.catalog.count(volume.id) > 0))
-        });
-        *self.usage.write() = usage.collect();
+        let Core { usage, history, catalog, .. } = core;
+        let moved = history.take_moved();
+        let mut tags = usage.follow(history.tree(), &moved);
+        tags.extend(catalog.take_changed().into_iter().map(|volume| volume.0));
+        self.publish(usage, history.tree(), catalog, &tags);
     }
-}
 
-fn beyond(core: &Core, totals: &HashMap<u64, u64>) -> Beyond {
-    let tree = core.history.tree();
-    let above = |exact: u64, kept: i64| exact.cast_signed().saturating_sub(kept);
-    let paid = tree.paid();
-    let volumes = core.catalog.volumes.values();
-    Beyond {
-        shown: volumes
-            .clone()
-            .map(|volume| (volume.space, above(tree.shown(volume.space), tree.drift(volume.space))))
-            .collect(),
-        paid: volumes
-            .map(|volume| {
-                let of = |sums: &HashMap<u64, u64>| sums.get(&volume.id.0).copied().unwrap_or(0);
-                (volume.id.0, above(of(&paid), of(totals).cast_signed()))
-            })
-            .collect(),
+    fn publish(&self, sums: &Sums, tree: &Tree, catalog: &Catalog, tags: &BTreeSet<u64>) {
+        if tags.is_empty() {
+            return;
+        }
+        let mut table = self.usage.write();
+        for id in tags.iter().map(|tag| VolumeId(*tag)) {
+            match catalog.volumes.get(&id) {
+                Some(volume) => {
+                    table.insert(id, (sums.of(tree, volume), catalog.count(id) > 0));
+                }
+                None => {
+                    table.remove(&id);
+                }
+            }
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Volumes: create, change, delete.
 
 use crate::error::{Result, StoreError};
+use crate::lines::LineOwner;
 use crate::meta::{Place, Snapshot, Volume};
-use crate::store::{Core, LineOwner, NewVolume, Store, find_volume};
+use crate::store::{Core, NewVolume, Store, find_volume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tintype_history::{Point, SpaceId};
@@ -30,7 +31,6 @@ impl Store {
         check_name(core, &new.meta, None)?;
         let id = VolumeId(core.catalog.take_id(batch));
         let space = core.history.create_space(batch, parent, id.0);
-        core.usage_stale = true;
         core.merge_due = true;
         let volume = Volume { id, meta: new.meta, space };
         core.catalog.put_volume(batch, volume.clone())?;
@@ -81,17 +81,12 @@ impl Store {
             core.history.set_head(volume.space, false);
             core.history.recount();
             core.trim = true;
-            core.usage_stale = true;
             core.merge_due = true;
             Ok(())
         })?;
         self.tell_gone(&gone);
         self.tidy_soon();
         Ok(())
-    }
-
-    pub(crate) fn is_served(&self, space: SpaceId) -> bool {
-        self.owners.lock().get(&space).is_some_and(|owner| owner.strong_count() > 0)
     }
 
     /// Removes rows, names and heads; answers the owners of writable ones, for [`Store::tell_gone`] once that is durable.
@@ -109,8 +104,7 @@ impl Store {
             match snapshot.place {
                 Place::ReadOnly(point) => points.push(point),
                 Place::Writable(space) => {
-                    let owner = self.owners.lock().get(&space).and_then(std::sync::Weak::upgrade);
-                    owners.extend(owner.map(|owner| (space, owner)));
+                    owners.extend(self.owner_of(space).map(|owner| (space, owner)));
                     core.history.set_head(space, false);
                     heads = true;
                 }
@@ -123,7 +117,6 @@ impl Store {
             core.history.recount();
         }
         core.trim = true;
-        core.usage_stale = true;
         core.merge_due = true;
         owners
     }

@@ -10,7 +10,7 @@
 mod world;
 
 use tintype_store::StoreError;
-use world::World;
+use world::{World, serve};
 
 /// Whether it was done; anything but a full disk ends the test.
 fn done(result: Result<(), StoreError>) -> bool {
@@ -127,13 +127,13 @@ fn what_waits_outlives_its_owner_and_not_its_line() {
         }
         assert!(!done(world.sync()) && !done(world.snapshot_now(0, false)));
         let line = tintype_store::LineRef::Volume(world.vols[0].id);
-        assert!(world.store.detach(line).unwrap_err().is_full());
-        let again = world.store.open_line(line).map(|_| ());
+        assert!(world.store.detach(&*world.vols[0].owner).unwrap_err().is_full());
+        let again = serve(&world.store, line).map(|_| ());
         assert!(again.unwrap_err().is_full());
         world.remove_volume(1).unwrap();
         world.kv.fill(None);
         world.sync().unwrap();
-        assert!(world.store.open_line(line).is_ok());
+        assert!(serve(&world.store, line).is_ok());
         world.reopen().unwrap();
         world.check().unwrap();
         world.check_fsck().unwrap();

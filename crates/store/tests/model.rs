@@ -61,6 +61,37 @@ fn random_histories_match_the_model() {
     }
 }
 
+/// Seeds that found something once.
+#[test]
+fn seeds_that_failed_once() {
+    run(112, 400);
+}
+
+/// A key that comes and goes in one epoch is named again each time. The repetitions go also when the store is opened again before they were
+/// taken out, and when that was before the epoch ended.
+#[test]
+fn names_that_repeat_go_after_a_reopening() {
+    for ended in [false, true] {
+        let mut world = World::new(9);
+        world.snapshot_now(0, false).unwrap();
+        for _ in 0..9 {
+            world.toggle(0, Key::new(4, 0, 0));
+            world.store.sync().unwrap();
+        }
+        if ended {
+            world.snapshot_now(0, false).unwrap();
+            world.reopen().unwrap();
+        } else {
+            world.reopen().unwrap();
+            while world.store.reclaim_step().unwrap() {}
+            world.snapshot_now(0, false).unwrap();
+        }
+        while world.store.reclaim_step().unwrap() {}
+        world.check().unwrap();
+        world.check_fsck().unwrap();
+    }
+}
+
 /// Restores make chains of spaces; in the background they become short again, names and all.
 #[test]
 fn restores_do_not_lengthen_reads() {

@@ -5,15 +5,14 @@
 mod world;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tintype_history::codec::{prefix, row_range};
 use tintype_kv::{Batch, Kv, KvError, MemoryKv, Pairs};
 use tintype_model::VolumeId;
 use tintype_segments::{MemoryFiles, Options, Segments};
-use tintype_store::{Key, LineOwner, LineRef, NewVolume, Store};
-use world::{Owner, World, options};
+use tintype_store::{Key, LineRef, NewVolume, Store};
+use world::{Owner, World, options, serve};
 
 /// Records on a disk with so many free bytes, for whatever purpose; counts how often all spaces are read.
 struct Tight {
@@ -84,9 +83,7 @@ impl Fixture {
         let meta = names.store.volumes()[0].meta.clone();
         let volume = store.create_volume(NewVolume { meta }).unwrap().id;
         let line = LineRef::Volume(volume);
-        let owner = Arc::new(Owner { line: Mutex::new(store.open_line(line).unwrap()) });
-        let weak: std::sync::Weak<dyn LineOwner> = Arc::<Owner>::downgrade(&owner);
-        store.register(line, weak).unwrap();
+        let owner = serve(&store, line).unwrap();
         Self { kv, store, volume, owner, names }
     }
 

@@ -1,10 +1,12 @@
 //! Fixtures that tests of several crates share: a server with its store and mounts, trees as plain values, seeded random operations.
 //!
 //! Nearly everything here meets the product from outside: its program, its mounts, the kernel's system calls. Only `faulty` implements a port of
-//! the repository, and is there with the feature `repo`. It is for tests, which may panic.
+//! the repository (and `careless`, which plants mistakes in front of it), and is there with the feature `repo`. It is for tests, which may panic.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[cfg(feature = "repo")]
+pub mod careless;
 pub mod certs;
 #[cfg(feature = "repo")]
 pub mod faulty;

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::rng::Rng;
 use crate::users::as_user;
 
-/// Users that act: root, and three without privileges.
+/// Users that act: root, and two without privileges, of whom the first is in the group of the second.
 pub const USERS: [u32; 3] = [0, 61_001, 61_002];
 
 /// An operation by a user.
@@ -51,7 +51,8 @@ enum What {
 
 const XATTRS: [&str; 5] = ["user.a", "user.b", "trusted.t", "security.x", "user.empty"];
 const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
-const MODES: [u32; 10] = [0o644, 0o600, 0o777, 0o755, 0o000, 0o4755, 0o2755, 0o1777, 0o6777, 0o070];
+const MODES: [u32; 12] =
+    [0o644, 0o600, 0o777, 0o755, 0o000, 0o4755, 0o2755, 0o1777, 0o6777, 0o070, 0o2666, 0o6767];
 
 fn path(rng: &mut Rng) -> PathBuf {
     let mut path = PathBuf::new();
@@ -355,9 +356,9 @@ fn stat(path: &Path) -> Result<String, Errno> {
     let stat = rustix::fs::lstat(path)?;
     let dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let mut out = String::new();
-    let mode = crate::tree::plain_mode(stat.st_mode);
     let size = if dir { 0 } else { stat.st_size };
-    let _ = write!(out, "{:o} {} {} {} {size}", mode, stat.st_uid, stat.st_gid, stat.st_nlink);
+    let _ =
+        write!(out, "{:o} {} {} {} {size}", stat.st_mode, stat.st_uid, stat.st_gid, stat.st_nlink);
     for (name, value) in crate::tree::xattrs(path) {
         let _ = write!(out, " {}={:?}", OsStr::new(&name).display(), value);
     }

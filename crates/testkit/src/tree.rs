@@ -110,7 +110,7 @@ impl Node {
         let meta = fs::symlink_metadata(path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
         let file = meta.is_file();
         Self {
-            mode: if times { meta.mode() } else { plain_mode(meta.mode()) },
+            mode: meta.mode(),
             uid: meta.uid(),
             gid: meta.gid(),
             nlink: meta.nlink(),
@@ -122,13 +122,6 @@ impl Node {
             same_as: None,
         }
     }
-}
-
-/// The mode without what FUSE decides otherwise (docs/posix.md): set-group-id of a file whose group may not execute it.
-#[must_use]
-pub fn plain_mode(mode: u32) -> u32 {
-    let file = mode & libc::S_IFMT == libc::S_IFREG;
-    if file && mode & libc::S_IXGRP == 0 { mode & !libc::S_ISGID } else { mode }
 }
 
 fn device(meta: &Metadata) -> u64 {

@@ -21,6 +21,8 @@ pub struct World {
     program: PathBuf,
     /// How the next server is reached by the kernel: `auto`, `dev`, `uring`.
     pub transport: &'static str,
+    /// What the next server logs, as in `TINTYPE_LOG`.
+    pub log_level: &'static str,
     server: Option<Child>,
 }
 
@@ -31,7 +33,14 @@ impl World {
         let dir = tempfile::Builder::new().prefix("tintype-test-").tempdir().unwrap();
         // Tests act as other users too, who have to get in.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        Self { dir, program: program.into(), transport: "auto", server: None, ready: String::new() }
+        Self {
+            dir,
+            program: program.into(),
+            transport: "auto",
+            log_level: "warn",
+            server: None,
+            ready: String::new(),
+        }
     }
 
     /// With a server.
@@ -94,7 +103,7 @@ impl World {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).env("TINTYPE_SOCKET", self.path("socket")).env_remove("TINTYPE_STORE");
-        command.env("TINTYPE_TRANSPORT", self.transport);
+        command.env("TINTYPE_TRANSPORT", self.transport).env("TINTYPE_LOG", self.log_level);
         command.current_dir(self.dir.path());
         command
     }
@@ -139,7 +148,7 @@ impl World {
     pub fn shell(&self, script: &str) -> String {
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", script]).current_dir(self.dir.path());
-        command.env("TINTYPE_SOCKET", self.path("socket"));
+        command.env("TINTYPE_SOCKET", self.path("socket")).env("TINTYPE", &self.program);
         command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap()));
         let output = finish(&mut command, script);
         let (out, errors) =

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tintype_model::{Compression, MomentName, VolumeName};
+use tintype_image::Format;
+use tintype_model::{Compression, MomentName, SnapshotName, VolumeName};
 
 use super::{DiffRange, present};
 
@@ -71,12 +72,74 @@ pub struct DiskInfo {
     pub live_bytes: u64,
     /// Bytes that only snapshots hold.
     pub snapshot_bytes: u64,
+    /// The name of the image that it holds to the byte: it was imported, and nothing was written since.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// An image is being read into it.
+    #[serde(default)]
+    pub importing: bool,
     /// Where NBD clients on this machine find it, when the server serves disks.
     #[serde(default)]
     pub nbd_uri: Option<String>,
     /// Where NBD clients find it through TCP, when the server listens there.
     #[serde(default)]
     pub nbd_network_uri: Option<String>,
+}
+
+/// A wish for a disk that holds what an image does, or for a disk that goes on to what a delta says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiskImport {
+    /// Its name.
+    pub name: VolumeName,
+    /// The format; found out when absent.
+    pub format: Option<Format>,
+    /// Take a delta upon something else than what it says it goes upon.
+    pub force: bool,
+    /// Limit of live data and snapshots together in bytes.
+    pub capacity: Option<u64>,
+    /// How new data is compressed.
+    pub compression: Compression,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DiskImported {
+    /// The disk as it is now.
+    pub disk: DiskInfo,
+    /// The format of the image.
+    pub format: String,
+    /// The image that a delta went upon.
+    pub base: Option<String>,
+    /// Bytes of data that were written.
+    pub written_bytes: u64,
+}
+
+/// A wish for an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiskExport {
+    /// What it is to hold.
+    pub moment: MomentName,
+    /// The format.
+    pub format: Format,
+    /// Only what differs from here.
+    pub base: Option<MomentName>,
+    /// Snapshots of the disk that go with it, inside of the image.
+    pub snapshots: Vec<SnapshotName>,
+}
+
+/// What is known of an image before it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportHead {
+    /// Bytes of the image, when known.
+    pub length: Option<u64>,
+    /// Bytes of the disk.
+    pub size: u64,
+    /// Bytes of the disk that hold data, about.
+    pub data: u64,
+    /// What its file may be called.
+    pub file_name: String,
+    /// The name that it carries.
+    pub uuid: String,
 }
 
 /// A moment to read.

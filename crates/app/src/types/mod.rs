@@ -9,7 +9,10 @@ pub mod request;
 pub mod snapshot;
 
 pub use diff::{Diff, DiffChange, DiffEntry, DiffObject, DiffRange};
-pub use disk::{DiskChanges, DiskCreate, DiskInfo, DiskUpdate, DiskVerified, VerifyRequest};
+pub use disk::{
+    DiskChanges, DiskCreate, DiskExport, DiskImport, DiskImported, DiskInfo, DiskUpdate,
+    DiskVerified, ExportHead, VerifyRequest,
+};
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
 pub use report::{FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo};
 pub use request::{

@@ -1,9 +1,8 @@
 //! `tintype backup PATH...`: local files into a repository.
 
-use std::ffi::OsStr;
-use std::io::Read;
+mod sources;
+
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
@@ -25,6 +24,8 @@ use super::repo::{INCOMPLETE, Place, actor, interrupt};
 use crate::error::{CliError, CliResult};
 use crate::options::{DeleteOptions, Global, time};
 use crate::output;
+use sources::Lists;
+pub(super) use sources::text_of;
 
 /// Options of `backup`.
 #[derive(clap::Args, Debug)]
@@ -34,13 +35,14 @@ pub struct Args {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     place: Place,
-    /// Read paths to save from a file, one in a line, without space around them, empty lines and lines that begin with `#` (`-`: standard input)
+    /// Read paths to save from a file, one in a line, without space around them, empty lines and lines that begin with `#` (`-`: standard input);
+    /// `*`, `?` and `[a-z]` stand for names that are there
     #[arg(long, value_name = "FILE")]
     files_from: Vec<PathBuf>,
-    /// The same, with every line as it stands
+    /// Read paths to save from a file, every line as it stands
     #[arg(long, value_name = "FILE")]
     files_from_verbatim: Vec<PathBuf>,
-    /// The same, with a zero byte behind each path, as `find -print0` writes
+    /// Read paths to save from a file, with a zero byte behind each, as `find -print0` writes
     #[arg(long, value_name = "FILE")]
     files_from_raw: Vec<PathBuf>,
     /// Save standard input as one file
@@ -96,7 +98,8 @@ pub struct Args {
     /// Leave out folders that are tagged as caches (CACHEDIR.TAG)
     #[arg(long)]
     exclude_caches: bool,
-    /// Leave out of working trees what git ignores: .gitignore in every folder, .git/info/exclude; .git itself is saved
+    /// Leave out of working trees what git ignores: .gitignore in every folder, .git/info/exclude, core.excludesFile; .git itself and
+    /// what git tracks is saved
     #[arg(long)]
     gitignore: bool,
     /// Leave out files that are larger
@@ -171,7 +174,7 @@ fn open(args: &Args) -> CliResult<(Repository, Option<Lock>)> {
         interrupt::listen()?;
         return Ok((args.place.open()?, None));
     }
-    let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
+    let (repo, lock) = args.place.open_locking(LockMode::Shared)?;
     Ok((repo, Some(lock)))
 }
 
@@ -282,7 +285,18 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
         CliError::failure(format!("current folder: {e}"), "Change to a folder that exists.")
     })?;
     let mut paths = if args.stdin_command { vec![] } else { args.paths.clone() };
-    paths.extend(listed(args)?);
+    let lists = Lists {
+        patterns: &args.files_from,
+        lines: &args.files_from_verbatim,
+        raw: &args.files_from_raw,
+    };
+    paths.extend(lists.paths()?);
+    if paths.is_empty() && !args.stdin && !args.stdin_command {
+        return Err(CliError::usage(
+            "there is nothing to save: the lists name no path",
+            "Check what --files-from and its kind name.",
+        ));
+    }
     if let Some(missing) = paths.iter().find(|path| path.symlink_metadata().is_err()) {
         return Err(CliError::usage(
             format!(
@@ -308,6 +322,7 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
         if_present: args.exclude_if_present.iter().map(|text| marker(text)).collect(),
         caches: args.exclude_caches,
         gitignore: args.gitignore,
+        git_user: sources::git_user(),
         larger_than: args.exclude_larger_than.map(|size| size.0),
         one_file_system: args.one_file_system,
         blobs: BlobOptions {
@@ -323,47 +338,9 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
     Ok(options)
 }
 
-/// The paths in the files that were named.
-fn listed(args: &Args) -> CliResult<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    let mut add = |files: &[PathBuf], end: u8, clean: bool| -> CliResult<()> {
-        for file in files {
-            let bytes = bytes_of(file)?;
-            let lines = bytes.split(|byte| *byte == end);
-            let lines = lines.map(|line| if clean { line.trim_ascii() } else { line });
-            let wanted = lines.filter(|line| !(line.is_empty() || clean && line.starts_with(b"#")));
-            paths.extend(wanted.map(|line| PathBuf::from(OsStr::from_bytes(line))));
-        }
-        Ok(())
-    };
-    add(&args.files_from, b'\n', true)?;
-    add(&args.files_from_verbatim, b'\n', false)?;
-    add(&args.files_from_raw, b'\0', false)?;
-    Ok(paths)
-}
-
 fn marker(text: &str) -> Marker {
     let (name, header) = text.split_once(':').unwrap_or((text, ""));
     Marker { name: name.into(), header: header.as_bytes().to_vec() }
-}
-
-pub(super) fn text_of(file: &PathBuf) -> CliResult<String> {
-    String::from_utf8(bytes_of(file)?).map_err(|e| {
-        CliError::failure(format!("{}: {e}", file.display()), "Name a text file in UTF-8.")
-    })
-}
-
-/// What a file holds; `-` is standard input.
-fn bytes_of(file: &PathBuf) -> CliResult<Vec<u8>> {
-    let mut input = Vec::new();
-    let read = if file.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut input).map(|_| input)
-    } else {
-        std::fs::read(file)
-    };
-    read.map_err(|e| {
-        CliError::failure(format!("{}: {e}", file.display()), "Name a file that you can read.")
-    })
 }
 
 /// The snapshots whose unchanged files are not read again.

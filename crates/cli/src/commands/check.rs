@@ -66,7 +66,7 @@ fn command(mend: Mend) -> &'static str {
 
 /// Checks and prints findings. Status 1: there are errors.
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
-    let (repo, _lock) = args.place.open_locked(LockMode::Exclusive)?;
+    let (repo, lock) = args.place.open_locking(LockMode::Exclusive)?;
     let read_data =
         if args.read_data { ReadData::All } else { args.read_data_subset.unwrap_or_default() };
     let progress = Arc::new(CheckProgress::default());
@@ -75,8 +75,8 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let report = check(&repo, &CheckOptions { read_data, threads: 0 }, &progress);
     drop(shown);
     let report = report?;
-    // What was not read because of a stop is no finding.
-    interrupt::stop().check()?;
+    // What was not read because of a stop is no finding, nor what somebody else did at the same time.
+    interrupt::guard(&lock)?;
     let status = if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     let word = |severity: Severity| if severity == Severity::Error { "error" } else { "warning" };
     let mends: Vec<_> = report.mends().into_iter().map(command).collect();

@@ -13,6 +13,7 @@ use super::repo::mending::named_among;
 use super::repo::progress::{Shown, Style, Watched};
 use super::repo::{Choice, FromPlace, Place, interrupt};
 use crate::error::CliResult;
+use crate::notice::notice;
 use crate::options::Global;
 use crate::output;
 
@@ -80,9 +81,9 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
         false => named_among(&all, &args.snapshots, &args.choice)?,
     };
     if !same_cuts(&from, &to) {
-        eprintln!(
-            "note: the two repositories cut files at different places, so copies share nothing with backups made there; \
-             `tintype repo init --copy-chunker-params` makes one that cuts alike"
+        notice(
+            "the two repositories cut files at different places, so copies share nothing with backups made there; \
+             `tintype repo init --copy-chunker-params` makes one that cuts alike",
         );
     }
     let blobs = BlobOptions { dry_run: args.dry_run, ..BlobOptions::default() };

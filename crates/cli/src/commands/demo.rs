@@ -27,7 +27,7 @@ pub fn run(global: &Global) -> CliResult<()> {
     if global.json {
         return output::json(&serde_json::json!({"ok": true, "steps": steps}));
     }
-    output::line("\nThat was it; the temporary store is gone. Now for real: tintype up")
+    output::print(b"\nThat was it; the temporary store is gone. Now for real: tintype up\n")
 }
 
 /// The temporary store and where it is mounted.

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tintype_app::types::{FsckFinding, FsckInfo, FsckRequest};
-use tintype_app::{App, AppOptions, AppResult, ErrorKind, NoMounter};
+use tintype_app::{App, AppOptions, AppResult, ErrorKind, NoMounter, until};
 
 use crate::client::parse;
-use crate::error::CliResult;
+use crate::error::{CliError, CliResult, STOPPED};
 use crate::options::Global;
-use crate::{output, paths};
+use crate::{output, paths, signals};
 
 /// Options of `fsck`.
 #[derive(clap::Args, Debug)]
@@ -43,8 +43,8 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
 
 /// Checks a store in this process. One that does not open is checked row by row; when a repair makes it open, the rest follows.
 fn alone(store: &Path, repair: bool, all: bool) -> CliResult<FsckInfo> {
-    let app = match App::open(options(store)?, Arc::new(NoMounter)) {
-        Ok(app) => app,
+    match App::open(options(store)?, Arc::new(NoMounter)) {
+        Ok(app) => work_and_close(&app, |app| app.fsck(repair, all)),
         Err(error) if error.kind == ErrorKind::Damaged => {
             let rows = tintype_app::fsck_unopened(&paths::to_server(store)?, repair)?;
             if !rows.clean || !repair {
@@ -52,21 +52,27 @@ fn alone(store: &Path, repair: bool, all: bool) -> CliResult<FsckInfo> {
             }
             let mut info = offline(store, |app| app.fsck(repair, all))?;
             info.findings.splice(0..0, rows.findings);
-            return Ok(info);
+            Ok(info)
         }
-        Err(error) => return Err(error.into()),
-    };
-    let result = app.fsck(repair, all);
-    app.close()?;
-    Ok(result?)
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens a store in this process for one piece of work.
 pub fn offline<T>(store: &Path, work: impl FnOnce(&App) -> AppResult<T>) -> CliResult<T> {
     let app = App::open(options(store)?, Arc::new(NoMounter))?;
-    let result = work(&app);
+    work_and_close(&app, work)
+}
+
+/// A signal ends the work where that is sound, and closes the store.
+fn work_and_close<T>(app: &App, work: impl FnOnce(&App) -> AppResult<T>) -> CliResult<T> {
+    let stop = signals::wish()?;
+    let result = until(&stop, || work(app));
     app.close()?;
-    Ok(result?)
+    result.map_err(|error| match stop.is_asked() {
+        true => CliError { status: STOPPED, ..CliError::failure("stopped by a signal", "") },
+        false => error.into(),
+    })
 }
 
 fn options(store: &Path) -> CliResult<AppOptions> {
@@ -78,8 +84,7 @@ fn options(store: &Path) -> CliResult<AppOptions> {
 pub fn print_findings(findings: &[FsckFinding]) -> CliResult<()> {
     for finding in findings {
         let end = if finding.repaired { " (repaired)" } else { "" };
-        let text = format!("{}: {}{end}", finding.object, finding.problem);
-        output::line(&output::printable(&text))?;
+        output::line(&format!("{}: {}{end}", finding.object, finding.problem))?;
     }
     Ok(())
 }

@@ -6,7 +6,6 @@ use tintype_model::{ByteSize, Tags};
 use tintype_repo::{LockMode, MergeOptions, Moment, SnapshotModification, merge_snapshots};
 
 use super::repo::Place;
-use super::repo::interrupt::guard;
 use super::repo::mending::{named, own_snapshot, watched};
 use crate::error::CliResult;
 use crate::options::{Global, time};
@@ -55,11 +54,10 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let (repo, lock) = args.place.open_locked(mode)?;
     let chosen = named(&repo.snapshots()?, &args.snapshots)?;
     let options = MergeOptions { change, delete: args.delete };
-    let (progress, shown) = watched(global.json);
     let (base, now) = (own_snapshot(), Timestamp::now());
-    let merged = merge_snapshots(&repo, &chosen, base, &options, now, &progress, &|| guard(&lock));
-    drop(shown);
-    let merged = merged?;
+    let merged = watched(global.json, &lock, |progress, guard| {
+        merge_snapshots(&repo, &chosen, base, &options, now, progress, guard)
+    })?;
     let snapshot = &merged.snapshot;
     if global.json {
         return output::json(&json!({

@@ -13,6 +13,7 @@ mod fsck;
 mod ls;
 mod man;
 mod merge;
+mod mount;
 mod prune;
 mod recover;
 mod repair;
@@ -47,6 +48,13 @@ pub struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// Whether programs read what is printed.
+    pub fn wants_json(&self) -> bool {
+        self.global.json
+    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -102,6 +110,8 @@ enum Command {
     Dump(ls::DumpArgs),
     /// Find files in the snapshots of a repository
     Find(ls::FindArgs),
+    /// Show the snapshots of a repository, or one of them, as folders, until it is told to stop
+    Mount(Box<mount::Args>),
     /// Play the main job on a temporary store, with real files
     Demo,
     /// Print a completion script for a shell
@@ -138,6 +148,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Ls(args) => ls::list(global, &args).map(done),
         Command::Dump(args) => ls::dump(&args).map(done),
         Command::Find(args) => ls::find(global, &args).map(done),
+        Command::Mount(args) => mount::run(global, &args).map(done),
         Command::Demo => demo::run(global).map(done),
         Command::Completions(args) => completions::run(global, &args).map(done),
         Command::Man(args) => man::run(global, &args).map(done),
@@ -179,10 +190,16 @@ mod tests {
             "snapshot diff home@a home --ranges",
             "snapshot space home@a home@b --json",
             "fsck --repair --store d",
+            "disk import - d --format vhd --force --progress --compression off --capacity 1G",
+            "disk export d@a f.vhd --format vhd --base d@b --progress",
+            "disk export d f.qcow2 --compress zstd",
+            "disk export d - --format qcow2 --with-snapshot a --with-snapshot b",
             "repair index --read-all --dry-run",
             "repair packs 12ab 34 --copies d",
             "repair snapshots latest --forget",
             "merge 12 34 latest~1 --delete --label l --tag a,b --description d --host h --time 2026-01-01",
+            "mount d --host h --tag a,b --path /p --label l --no-lock --allow-other --owner-root --json",
+            "mount latest:/p d",
             "rewrite 12 -e a --iexclude b --exclude-file f --forget --new-host h --new-time 2026-01-01 --all-trees",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());

@@ -39,7 +39,7 @@ pub struct Args {
 
 /// Plans, shows, and carries out.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
-    let (repo, lock) = args.place.open_locked(LockMode::Exclusive)?;
+    let (repo, lock) = args.place.open_locking(LockMode::Exclusive)?;
     let options = PruneOptions {
         max_unused: args.max_unused,
         max_repack: args.max_repack,
@@ -67,6 +67,7 @@ pub fn carry_out(
     dry_run: bool,
 ) -> CliResult<()> {
     let plan = plan_prune(repo, options, Timestamp::now())?;
+    interrupt::guard(lock)?;
     if !global.json {
         output::print(plan.to_string().as_bytes())?;
     }

@@ -5,7 +5,6 @@ use serde_json::json;
 use tintype_repo::{LockMode, recover};
 
 use super::repo::Place;
-use super::repo::interrupt::guard;
 use super::repo::mending::{losses, own_snapshot, tell_losses, watched};
 use crate::error::CliResult;
 use crate::options::Global;
@@ -21,10 +20,9 @@ pub struct Args {
 /// Recovers, then says what was found.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let (repo, lock) = args.place.open_locked(LockMode::Exclusive)?;
-    let (progress, shown) = watched(global.json);
-    let found = recover(&repo, own_snapshot(), Timestamp::now(), &progress, &|| guard(&lock));
-    drop(shown);
-    let found = found?;
+    let found = watched(global.json, &lock, |progress, guard| {
+        recover(&repo, own_snapshot(), Timestamp::now(), progress, guard)
+    })?;
     let id = found.snapshot.as_ref().map(|snapshot| snapshot.id);
     if global.json {
         let folders =

@@ -105,9 +105,11 @@ impl Watched for Watch {
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let (name, path) = args.what.split_once(':').unwrap_or((&args.what, ""));
     let options = options(args, path)?;
-    let (repo, _lock) = args.place.open_locked(LockMode::Shared)?;
+    let (repo, lock) = args.place.open_locking(LockMode::Shared)?;
     let snapshot = args.place.snapshot(&repo, name, &args.choice)?;
     let index = repo.index()?;
+    // Before anything is changed in the target.
+    lock.check()?;
     let progress = Arc::new(RestoreProgress::new(interrupt::stop()));
     let shown =
         Shown::start(Style { json: global.json, quiet: args.quiet }, Watch(Arc::clone(&progress)));

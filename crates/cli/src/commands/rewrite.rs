@@ -10,7 +10,6 @@ use tintype_repo::{
 
 use super::backup::text_of;
 use super::repo::Place;
-use super::repo::interrupt::guard;
 use super::repo::mending::{named, refuse_protected, tell_versions, versions, watched};
 use crate::error::{CliError, CliResult};
 use crate::options::{Global, time};
@@ -60,12 +59,10 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
         true => there.clone(),
         false => named(&there, &args.snapshots)?,
     };
-    let (progress, shown) = watched(global.json);
     let now = Timestamp::now();
-    let report =
-        rewrite_snapshots(&repo, &there, &chosen, &options, now, &progress, &|| guard(&lock));
-    drop(shown);
-    let report = report?;
+    let report = watched(global.json, &lock, |progress, guard| {
+        rewrite_snapshots(&repo, &there, &chosen, &options, now, progress, guard)
+    })?;
     if global.json {
         output::json(&json!({
             "dry_run": args.dry_run, "rewritten": versions(&report.rewritten), "unchanged": report.unchanged,

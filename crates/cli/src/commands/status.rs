@@ -38,16 +38,13 @@ fn print(status: StatusInfo) -> CliResult<()> {
     ])?;
     for mount in &status.mounts {
         let (dir, how) = (mount.dir.display(), &mount.transport);
-        output::line(&output::printable(&format!(
-            "mounted: {} at {dir} ({how})",
-            mount.filesystem
-        )))?;
+        output::line(&format!("mounted: {} at {dir} ({how})", mount.filesystem))?;
     }
     for job in &status.jobs {
         output::line(&job_line(job))?;
     }
     for problem in &status.problems {
-        output::line(&output::printable(&format!("problem: {problem}")))?;
+        output::line(&format!("problem: {problem}"))?;
     }
     Ok(())
 }

@@ -22,6 +22,9 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
     let body = global.client()?.post("/sync", &request)?;
     show(global, &body, |info: SyncInfo| {
         let names: Vec<&str> = info.synced.iter().map(VolumeName::as_str).collect();
+        if names.is_empty() {
+            return output::line("durable: there are no volumes");
+        }
         output::line(&format!("durable: {}", names.join(", ")))
     })
 }

@@ -3,18 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::ValueEnum;
 use serde::Serialize;
 use tintype_app::AppOptions;
 use tintype_model::SnapshotLimits;
 use tintype_server::{
-    FuseMounter, Ready, ServeOptions, TlsFiles, TransportChoice, parse_listen, parse_listen_disks,
-    serve,
+    FuseMounter, Ready, ServeOptions, TlsFiles, parse_listen, parse_listen_disks, serve,
 };
 
 use crate::error::{CliError, CliResult};
-use crate::options::Global;
-use crate::{output, paths};
+use crate::notice::notice;
+use crate::options::{Global, Transport};
+use crate::{log, output, paths};
 
 /// Options of `up`.
 #[derive(clap::Args, Debug)]
@@ -47,27 +46,6 @@ pub struct Args {
     snapshot_limits: Option<SnapshotLimits>,
 }
 
-/// How the kernel reaches the server.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Transport {
-    /// io_uring where the kernel offers it, else /dev/fuse
-    Auto,
-    /// /dev/fuse
-    Dev,
-    /// io_uring, or fail
-    Uring,
-}
-
-impl From<Transport> for TransportChoice {
-    fn from(transport: Transport) -> Self {
-        match transport {
-            Transport::Auto => Self::Auto,
-            Transport::Dev => Self::Dev,
-            Transport::Uring => Self::Uring,
-        }
-    }
-}
-
 fn parse_limits(text: &str) -> Result<SnapshotLimits, String> {
     if text == "off" {
         return Ok(SnapshotLimits::NONE);
@@ -97,7 +75,7 @@ struct ReadyLine {
 
 /// Runs until a signal or `tintype down`.
 pub fn run(global: &Global, args: Args) -> CliResult<()> {
-    start_log();
+    log::start();
     let socket = global.socket();
     paths::check_socket_owner(&socket)?;
     let disk_tls = args.tls_files();
@@ -128,7 +106,7 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
 fn announce(ready: &Ready, json: bool) -> CliResult<()> {
     let listen = ready.listen.map(|address| format!("http://{address}"));
     for problem in &ready.problems {
-        CliError::failure(problem.as_str(), "").report();
+        notice(problem);
     }
     if json {
         return output::json(&ReadyLine {
@@ -146,14 +124,6 @@ fn announce(ready: &Ready, json: bool) -> CliResult<()> {
         ready.socket.display(),
         ready.store.display()
     ))
-}
-
-/// Warnings and errors go to standard error; `TINTYPE_LOG` says otherwise.
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TINTYPE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    drop(log.try_init());
 }
 
 #[cfg(test)]

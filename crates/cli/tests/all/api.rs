@@ -32,6 +32,9 @@ fn it_answers_and_explains() {
     assert!(problem["remedy"].as_str().unwrap().contains("fs list"));
     assert_eq!(ask(&world, "GET /nothing", local).0, 404);
     assert_eq!(ask(&world, "PUT /api/v1/status", local).0, 400);
+    // Also what the router itself refuses is a problem document.
+    let (status, problem) = ask(&world, "GET /api/v1/filesystems/%ff", local);
+    assert_eq!((status, &problem["type"]), (400, &"urn:tintype:invalid".into()));
     assert_eq!(ask(&world, "GET /api/v1/snapshots?tga=x", local).0, 400);
     assert_eq!(ask(&world, "POST /api/v1/filesystems", local).0, 400);
 }

@@ -161,7 +161,7 @@ fn sizes_names_and_refusals() {
         ("disk show f", ["disk f", "disk list"]),
         ("disk changes e home", ["filesystem home", "no disk"]),
         ("disk changes e@a e --granularity 5000", ["granularity 5000", "power of two"]),
-        ("disk delete e", ["has 1 snapshots", "--force"]),
+        ("disk delete e", ["has a snapshot", "--force"]),
     ] {
         let said = world.fails(line, 1);
         assert!(words.iter().all(|word| said.contains(word)), "{line}: {said}");

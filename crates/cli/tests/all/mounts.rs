@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use tintype_testkit::users;
@@ -103,6 +104,44 @@ fn the_demo_plays_and_cleans_up() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("M /letter.txt"), "{text}");
     assert_eq!(fs::read_dir(world.dir.path()).unwrap().count(), 0);
+}
+
+/// The kernel must not run it with the owner's rights either, whatever it knew of the mode.
+#[test]
+fn a_program_that_others_wrote_to_runs_without_the_owners_rights() {
+    for transport in transports() {
+        if !users::root() {
+            return;
+        }
+        let world = World::home(transport);
+        let program = world.path("home/id");
+        let uid = |user: u32| {
+            let out = std::process::Command::new(&program).arg("-u").uid(user).gid(user).output();
+            String::from_utf8(out.unwrap().stdout).unwrap().trim().parse::<u32>().unwrap()
+        };
+        fs::copy("/usr/bin/id", &program).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o4777)).unwrap();
+        assert_eq!(uid(61_002), 0);
+        users::as_user(61_001, || {
+            let mut file = fs::File::options().append(true).open(&program).unwrap();
+            std::io::Write::write_all(&mut file, b"x").unwrap();
+        });
+        assert_eq!(uid(61_002), 61_002);
+        assert_eq!(fs::metadata(&program).unwrap().mode() & 0o7777, 0o777);
+    }
+}
+
+#[test]
+fn a_folder_with_files_is_not_hidden_by_a_new_mount() {
+    let world = World::up();
+    let dir = world.path("full");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("letter"), "dear").unwrap();
+    let told = world.fails(&format!("fs create home --mount {}", dir.display()), 1);
+    assert!(told.contains("letter") && told.contains("is not empty"), "{told}");
+    assert_eq!(world.json("fs list"), serde_json::json!([]));
+    let told = world.fails("fs create home --quota 0", 1);
+    assert!(told.contains("none"), "{told}");
 }
 
 #[test]

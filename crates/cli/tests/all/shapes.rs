@@ -151,7 +151,7 @@ fn failures_name_the_object_and_the_remedy() {
         ("snapshot show home@x", 1, ["snapshot home@x", "snapshot list home"]),
         ("snapshot delete home@kept", 1, ["protected", "--delete-anytime"]),
         ("fs create home", 1, ["filesystem home", "another name"]),
-        ("fs delete home", 1, ["has 1 snapshots", "--force"]),
+        ("fs delete home", 1, ["has a snapshot", "--force"]),
         ("snapshot update home@kept", 2, ["nothing to change", "--help"]),
         ("snapshot list --after soon", 2, ["--after", "soon"]),
         ("snapshot create home", 2, ["FS@NAME", "home@before-upgrade"]),
@@ -160,4 +160,48 @@ fn failures_name_the_object_and_the_remedy() {
         let said = world.fails(line, status);
         assert!(words.iter().all(|word| said.contains(word)), "{line}: {said}");
     }
+}
+
+/// The one line on standard error of a command that fails under `--json`.
+fn refused(world: &World, line: &str, status: i32) -> Value {
+    let said = world.fails(&format!("{line} --json"), status);
+    assert_eq!((said.lines().count(), said.ends_with('\n')), (1, true), "{line}: {said}");
+    let error: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(fields(&error), documented("### An error"), "{line}");
+    assert_eq!((&error["event"], &error["status"]), (&"error".into(), &status.into()), "{line}");
+    error
+}
+
+#[test]
+fn failures_are_objects_for_programs() {
+    let world = World::up();
+    let error = refused(&world, "fs show nowhere", 1);
+    assert_eq!(error["object"], "filesystem nowhere");
+    assert_eq!(error["message"], "filesystem nowhere: does not exist");
+    assert_eq!(error["kind"], "not-found");
+    assert!(error["remedy"].as_str().unwrap().contains("fs list"), "{error}");
+    // What the program itself refuses, and what clap does.
+    let error = refused(&world, "snapshot list --after soon", 2);
+    assert!(error["message"].as_str().unwrap().starts_with("--after"), "{error}");
+    let error = refused(&world, "fs create home --quota much", 2);
+    assert!(error["message"].as_str().unwrap().contains("--quota"), "{error}");
+    assert!(error["remedy"].as_str().unwrap().contains("--help"), "{error}");
+    let error = refused(&world, "snapshot", 2);
+    assert!(error["remedy"].as_str().unwrap().contains("Usage"), "{error}");
+    let error = refused(&world, "fsck --store missing", 1);
+    assert!(error["object"].as_str().unwrap().contains("missing"), "{error}");
+    let error = refused(&world, "status --socket nothing", 1);
+    assert!(error["message"].as_str().unwrap().contains("no server answers"), "{error}");
+}
+
+#[test]
+fn failures_of_repositories_are_objects_for_programs() {
+    let world = World::empty();
+    let error = refused(&world, "snapshot list --repo backups --password secret", 10);
+    assert!(error["message"].as_str().unwrap().contains("backups"), "{error}");
+    assert!(error["remedy"].as_str().unwrap().contains("repo init"), "{error}");
+    world.ok("repo init --repo backups --password secret");
+    refused(&world, "check --repo backups --password wrong", 12);
+    refused(&world, "dump latest:/x --repo backups --password secret", 1);
+    refused(&world, "backup --repo backups --password secret", 2);
 }

@@ -13,7 +13,7 @@ use crate::reading;
 use crate::write::SIZE_MAX;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use tintype_store::{Key, Moment, Piece, Record};
+use tintype_store::{Key, Moment, Piece, Record, stop};
 
 /// Kinds of records that belong to inodes.
 const KINDS: [u8; 5] = [keys::DIRENT, keys::SPAN, keys::XATTR, keys::LINK, keys::ORPHAN];
@@ -52,8 +52,9 @@ impl Group {
                 return ControlFlow::Break(());
             }
             group.add(key, record, log);
-            ControlFlow::Continue(())
+            stop::go_on()
         })?;
+        stop::check()?;
         Ok(group)
     }
 
@@ -89,8 +90,9 @@ impl Group {
             let to = self.end.map_or(Key::new(kind + 1, 0, 0), |end| Key::new(kind, end, 0));
             m.scan(from, to, &mut |key, record| {
                 self.take(key, record, sums, log);
-                ControlFlow::Continue(())
+                stop::go_on()
             })?;
+            stop::check()?;
         }
         Ok(())
     }

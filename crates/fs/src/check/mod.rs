@@ -57,13 +57,15 @@ pub struct CheckReport {
     pub problem_count: u64,
 }
 
-/// Checks a moment that nobody writes to: a snapshot, or a filesystem that is not mounted. For a
-/// mounted one there is [`Mounted::check`](crate::Mounted::check).
+/// Checks one instant of a moment: it is fixed, so nothing waits meanwhile, and nothing that is written or deleted is taken
+/// for damage.
 ///
 /// # Errors
-/// The moment does not exist, the store failed, or it cannot decode a record.
+/// The moment does not exist, the store failed, it cannot decode a record, or a full disk keeps changes from being committed.
 pub fn check(store: &Store, moment: MomentRef) -> Result<CheckReport> {
-    check_moment(&mut store.view_of(moment)?).map(|log| log.report)
+    let fixed = store.fix(moment, moment)?;
+    let [mut still, _] = fixed.views();
+    check_moment(&mut still).map(|log| log.report)
 }
 
 /// What a pass over all records counts.

@@ -8,8 +8,7 @@ use crate::inode::Inode;
 use crate::keys::{self, ROOT_INO};
 use crate::reading;
 use std::collections::{BTreeMap, HashSet};
-use std::ops::ControlFlow;
-use tintype_store::{Key, Moment};
+use tintype_store::{Key, Moment, stop};
 
 /// Sums that are looked into, at most.
 const PLACES: usize = 256;
@@ -54,7 +53,7 @@ fn gather(m: &mut dyn Moment, places: &HashSet<usize>) -> Result<Suspects> {
             suspect.backs.extend((inode.parent != 0).then_some(first));
             suspect.inode = Some(inode);
         }
-        ControlFlow::Continue(())
+        stop::go_on()
     })?;
     m.scan(keys::link(0, 0), Key::new(keys::ORPHAN, 0, 0), &mut |key, record| {
         if let Some(suspect) = all.get_mut(&key.a) {
@@ -62,7 +61,7 @@ fn gather(m: &mut dyn Moment, places: &HashSet<usize>) -> Result<Suspects> {
             let list = reading::decode_links(&record.body).unwrap_or_default();
             suspect.backs.extend(list.into_iter().map(|(dir, hash)| Tie { dir, hash, kind }));
         }
-        ControlFlow::Continue(())
+        stop::go_on()
     })?;
     m.scan(keys::dirent(0, 0), Key::new(keys::SPAN, 0, 0), &mut |key, record| {
         let list = dirent::decode(&record.body).unwrap_or_default();
@@ -70,8 +69,9 @@ fn gather(m: &mut dyn Moment, places: &HashSet<usize>) -> Result<Suspects> {
             let tie = Tie { dir: key.a, hash: key.b, kind: entry.kind };
             all.entry(entry.ino).or_default().names.push((tie, entry.name));
         }
-        ControlFlow::Continue(())
+        stop::go_on()
     })?;
+    stop::check()?;
     Ok(all)
 }
 

@@ -3,7 +3,7 @@
 use super::log::{Fix, Log};
 use super::{CheckReport, check_moment};
 use crate::edit::Edit;
-use crate::error::Result;
+use crate::error::{FsError, Result};
 use crate::keys::{self, ROOT_INO};
 use crate::mounted::Mounted;
 use crate::tree::Tree;
@@ -16,14 +16,13 @@ use tintype_store::{Key, LineRef, Moment, MomentRef};
 const TOGETHER: usize = 256;
 
 impl Mounted {
-    /// Checks the live filesystem while it is mounted; operations on it wait meanwhile. With
-    /// `repair`, counts and marks are put right, and inodes that no name leads to get one in the root
-    /// directory; the report tells what was found before.
+    /// Checks the live filesystem while it is mounted. With `repair`, operations on it wait meanwhile; counts and marks
+    /// are put right, and inodes that no name leads to get one in the root directory; the report tells what was found before.
     ///
     /// # Errors
     /// The store failed, or it cannot decode a record.
     pub fn check(&self, repair: bool) -> Result<CheckReport> {
-        self.live.examine(repair)
+        if repair { self.live.examine(true) } else { self.live.look() }
     }
 
     /// Checks one of the volume's snapshots, also a writable one that is in use.
@@ -33,13 +32,26 @@ impl Mounted {
     pub fn check_snapshot(&self, snapshot: SnapshotId) -> Result<CheckReport> {
         let serves = |tree: &Arc<Tree>| tree.line == LineRef::Snapshot(snapshot);
         match self.moments.trees().into_iter().find(serves) {
-            Some(tree) => tree.examine(false),
+            Some(tree) => tree.look(),
             None => super::check(&self.store, MomentRef::Snapshot(snapshot)),
         }
     }
 }
 
 impl Tree {
+    /// Checks what it shows now, without holding anybody up if there is room to keep that.
+    fn look(&self) -> Result<CheckReport> {
+        let moment = match self.line {
+            LineRef::Volume(id) => MomentRef::Live(id),
+            LineRef::Snapshot(id) => MomentRef::Snapshot(id),
+        };
+        match super::check(&self.store, moment) {
+            Err(FsError::Store(error)) if error.is_full() => self.examine(false),
+            checked => checked,
+        }
+    }
+
+    /// Checks while operations wait.
     fn examine(&self, repair: bool) -> Result<CheckReport> {
         let log = {
             let mut state = self.state.lock();

@@ -12,7 +12,7 @@ use crate::inode::Inode;
 use crate::keys;
 use side::Side;
 use std::collections::{BTreeSet, HashSet};
-use tintype_store::{Key, MomentRef, Store};
+use tintype_store::{Key, MomentRef, Store, stop};
 
 /// Records that are looked up together.
 const CHUNK: usize = 1024;
@@ -129,6 +129,7 @@ impl Diff {
             self.b.prefetch(&wanted)?;
             self.b.prefetch_first_names(chunk)?;
             for ino in chunk {
+                stop::check()?;
                 let from = spans.partition_point(|key| key.a < *ino);
                 let to = spans.partition_point(|key| key.a <= *ino);
                 self.inode(*ino, spans.get(from..to).unwrap_or(&[]))?;

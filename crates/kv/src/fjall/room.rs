@@ -20,10 +20,12 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::zeros::Zeros;
 use crate::KvError;
 
 /// Bytes taken at a time.
@@ -36,6 +38,9 @@ const MEMTABLE_PART: u64 = 32;
 const MEMTABLE_MIN: u64 = 1 << 20;
 /// Room that is kept for merging tables, at most.
 const MERGE_MAX: u64 = 128 << 20;
+/// Free bytes beyond what is needed with which the disk is not asked again at once, and for how long.
+const PLENTY: u64 = 512 << 20;
+const FRESH: Duration = Duration::from_millis(100);
 /// So many tables that came from memory are merged.
 const MERGE_FROM: usize = 4;
 
@@ -81,13 +86,41 @@ pub(super) struct Room {
     end: u64,
     taken: u64,
     last_batch: u64,
+    zeros: Option<Zeros>,
+    known: Known,
+}
+
+/// What the disk said last of its free bytes.
+#[derive(Default)]
+struct Known(Option<(u64, Instant)>);
+
+impl Known {
+    /// Whether so much is free. With plenty more, what was said a moment ago is good enough.
+    fn has(&mut self, needed: u64, dir: &Path) -> Result<(), u64> {
+        if self.0.is_some_and(|(free, at)| free >= needed + PLENTY && at.elapsed() < FRESH) {
+            return Ok(());
+        }
+        self.0 = free(dir).map(|free| (free, Instant::now()));
+        match self.0 {
+            Some((free, _)) if free < needed => Err(free),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Room {
-    /// For a store that was just opened.
-    pub(super) fn new(dir: &Path, journal: u64, end: u64) -> Self {
+    /// For a journal that was found, to whose `end` the engine appends.
+    pub(super) fn found(dir: &Path, journal: u64, end: u64) -> Self {
         let file = open(dir, journal);
-        Self { dir: dir.to_path_buf(), journal, file, end, taken: 0, last_batch: 0 }
+        let dir = dir.to_path_buf();
+        let (zeros, known) = (None, Known::default());
+        Self { dir, journal, file, end, taken: 0, last_batch: 0, zeros, known }
+    }
+
+    /// For a journal that the engine just made.
+    pub(super) fn made(dir: &Path, journal: u64) -> Self {
+        let room = Self::found(dir, journal, 0);
+        Self { zeros: Zeros::of(room.file.as_ref()), ..room }
     }
 
     /// The newest journal, as it was when room was last taken.
@@ -97,15 +130,18 @@ impl Room {
 
     /// Takes room for a batch that is written next.
     pub(super) fn take(&mut self, need: &Need) -> Result<(), KvError> {
+        self.follow();
         self.ensure(need)?;
+        if let (Some(zeros), Some(file)) = (&mut self.zeros, &self.file) {
+            zeros.before(file, self.end, need.len, self.taken);
+        }
         self.end += need.len;
         self.last_batch = need.len;
         Ok(())
     }
 
-    /// Takes room for a batch that may be written later.
+    /// Takes room for a batch that may be written later, in the journal that is known.
     pub(super) fn ensure(&mut self, need: &Need) -> Result<(), KvError> {
-        self.follow();
         let ahead = if need.frees { 0 } else { AHEAD };
         let end = self.end + need.len + ahead;
         let upto = if end > self.taken { end.next_multiple_of(STEP) } else { self.taken };
@@ -123,6 +159,7 @@ impl Room {
             self.journal += 1;
             (self.end, self.taken) = (self.last_batch, 0);
             self.file = open(&self.dir, self.journal);
+            self.zeros = Zeros::of(self.file.as_ref());
         }
     }
 
@@ -140,14 +177,14 @@ impl Room {
     }
 
     /// Refuses a batch that would leave the engine without room; `growth` bytes are about to be taken for the journal.
-    fn leave_room(&self, need: &Need, growth: u64) -> Result<(), KvError> {
+    fn leave_room(&mut self, need: &Need, growth: u64) -> Result<(), KvError> {
         let kept = need.kept();
-        let Some(free) = free(&self.dir) else { return Ok(()) };
-        let needed = kept + growth;
-        if kept == 0 || free >= needed {
+        if kept == 0 {
             return Ok(());
         }
-        Err(KvError::NoSpace { path: self.dir.clone(), needed, free })
+        let needed = kept + growth;
+        let lack = |free| KvError::NoSpace { path: self.dir.clone(), needed, free };
+        self.known.has(needed, &self.dir).map_err(lack)
     }
 
     /// Names the situation behind an error of the operating system.
@@ -180,5 +217,5 @@ fn path(dir: &Path, journal: u64) -> PathBuf {
 
 /// The journal, to take room for it. Without it the engine's own write says what is wrong.
 fn open(dir: &Path, journal: u64) -> Option<File> {
-    OpenOptions::new().write(true).open(path(dir, journal)).ok()
+    OpenOptions::new().read(true).write(true).open(path(dir, journal)).ok()
 }

@@ -4,7 +4,7 @@
 //! all, and temporary names are no ids, so nobody reads them. Packs lie in 256 folders by the first two digits.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -122,6 +122,13 @@ impl LocalFolder {
     }
 }
 
+/// Gives a buffer this length; only what it did not have before is filled.
+fn make_long(buffer: &mut Vec<u8>, length: usize) -> io::Result<()> {
+    buffer.try_reserve_exact(length.saturating_sub(buffer.len()))?;
+    buffer.resize(length, 0);
+    Ok(())
+}
+
 /// Makes a folder and those above it, for the owner only.
 fn private_folders(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
@@ -177,15 +184,39 @@ impl Backend for LocalFolder {
     }
 
     fn read_part(&self, kind: FileKind, id: Id, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let read = || {
+        let mut data = Vec::new();
+        self.read_part_into(kind, id, offset, len, &mut data)?;
+        Ok(data)
+    }
+
+    fn read_into(&self, kind: FileKind, id: Id, into: &mut Vec<u8>) -> Result<()> {
+        let mut read = || {
+            let mut file = File::open(self.path(kind, id))?;
+            let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+            make_long(into, length)?;
+            file.read_exact(into)?;
+            // It should not have grown, and if it has, it is not what its name says.
+            file.read_to_end(into).map(drop)
+        };
+        read().map_err(|e| self.error("read", kind, id, e))
+    }
+
+    fn read_part_into(
+        &self,
+        kind: FileKind,
+        id: Id,
+        offset: u64,
+        len: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<()> {
+        let mut read = || {
             let file = File::open(self.path(kind, id))?;
             // A hostile index must not make us reserve what the file cannot hold.
             if offset.saturating_add(len as u64) > file.metadata()?.len() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let mut data = vec![0; len];
-            file.read_exact_at(&mut data, offset)?;
-            Ok(data)
+            make_long(into, len)?;
+            file.read_exact_at(into, offset)
         };
         read().map_err(|e| self.error("read", kind, id, e))
     }

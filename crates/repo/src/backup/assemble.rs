@@ -4,7 +4,7 @@
 //! loop, so depth costs no stack.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -22,6 +22,7 @@ pub(super) struct Assembly {
     pending: AtomicUsize,
     /// Taken when the tree is written.
     place: Mutex<Option<Place>>,
+    given_up: AtomicBool,
 }
 
 /// Where a directory stands.
@@ -46,7 +47,8 @@ impl Assembly {
 
     fn new(place: Place) -> Arc<Self> {
         let place = Mutex::new(Some(place));
-        Arc::new(Self { entries: Mutex::default(), pending: AtomicUsize::new(1), place })
+        let (entries, pending) = (Mutex::default(), AtomicUsize::new(1));
+        Arc::new(Self { entries, pending, place, given_up: AtomicBool::new(false) })
     }
 
     /// One more entry is to come.
@@ -57,6 +59,11 @@ impl Assembly {
     /// Adds an entry that nobody waits for.
     pub(super) fn push(&self, node: Node) {
         self.entries.lock().push(node);
+    }
+
+    /// The directory cannot be saved or is not wanted: no tree is written, and the one above gets no entry.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
     }
 
     /// An entry has come, or will not come (`None`), or the walker has seen all.
@@ -78,14 +85,15 @@ impl Assembly {
                 return Ok(());
             }
             let Some(place) = at.place.lock().take() else { return Ok(()) };
-            let tree = at.write(&place, run, scratch)?;
+            let given_up = at.given_up.load(Ordering::SeqCst);
+            let tree = if given_up { None } else { Some(at.write(&place, run, scratch)?) };
             match place.within {
-                Some((mut own, above)) => {
-                    own.subtree = Some(tree);
-                    (at, node) = (above, Some(own));
+                Some((own, above)) => {
+                    node = tree.map(|tree| Node { subtree: Some(tree), ..own });
+                    at = above;
                 }
                 None => {
-                    *run.root.lock() = Some(tree);
+                    *run.root.lock() = tree;
                     return Ok(());
                 }
             }

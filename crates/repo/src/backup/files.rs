@@ -40,7 +40,7 @@ pub(super) fn read_files(
     run: &Run,
     reader: &LocalReader,
     cutter: Cutter,
-    jobs: &Receiver<FileJob>,
+    jobs: Receiver<FileJob>,
 ) -> Result<()> {
     let mut scratch = Scratch::default();
     let mut chunks = Chunks::new(cutter, Source::None);

@@ -1,19 +1,23 @@
-//! The thread that walks through directories: it lists, leaves out, compares with the parents, and hands files to the readers.
+//! The threads that walk through directories: they list, leave out, compare with the parents, and hand files to the readers.
 //!
-//! The way down is a list of open directories, not recursion: depth costs memory, not stack. Each is opened from the one above by its
-//! name and never through a symlink, so nothing outside of the paths is read when somebody changes them meanwhile.
+//! The way down is a common stack of directories still to be opened, not recursion: depth costs memory, not stack. Each is opened from the one
+//! above by its name and never through a symlink, so nothing outside of the paths is read when somebody changes them meanwhile. The newest
+//! is taken first, so that few of those above are open at a time.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
+use parking_lot::{Condvar, Mutex};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::BackupOptions;
 use super::assemble::Assembly;
 use super::files::FileJob;
+use super::folder::{dir_flags, is_marked, names, parent_of};
 use super::parent::Known;
 use super::roots::{Root, os};
 use super::state::{Change, Run};
@@ -27,79 +31,121 @@ use crate::repository::Repository;
 use crate::tree::{Node, NodeKind};
 use crate::writer::Scratch;
 
-/// The text that begins the tag of a cache folder. Source: the Cache Directory Tagging specification.
-const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
-
 /// What the walk needs.
-pub(super) struct Walker<'b> {
-    pub run: &'b Run<'b>,
-    pub repo: &'b Repository,
-    pub index: &'b Index,
-    pub options: &'b BackupOptions,
-    pub reader: &'b LocalReader,
-    pub jobs: Sender<FileJob>,
-    pub scratch: Scratch,
+pub(super) struct Walk<'b> {
+    run: &'b Run<'b>,
+    repo: &'b Repository,
+    index: &'b Index,
+    options: &'b BackupOptions,
+    reader: &'b LocalReader,
+    todo: Mutex<Todo>,
+    more: Condvar,
+}
+
+/// Directories still to be looked at, and how many threads are at one.
+#[derive(Default)]
+struct Todo {
+    frames: Vec<Frame>,
+    busy: usize,
+    over: bool,
 }
 
 /// A directory on the way down.
 struct Frame {
     assembly: Arc<Assembly>,
     path: PathBuf,
-    known: Known,
-    /// The device that it is on.
+    /// Its trees in the parents.
+    before: Vec<BlobId>,
+    /// The device that it is on; when it is not open yet, of the one above.
     device: u64,
-    /// git's rules, where they count.
+    /// git's rules, where they count; when it is not open yet, those from above.
     git: Option<Worktree>,
     left: Left,
 }
 
-/// What is still to be looked at in a directory.
+/// What is to be looked at in a directory.
+#[derive(Debug)]
 enum Left {
+    /// All of it; it is to be opened by its name.
+    Closed { above: Arc<OwnedFd>, name: CString },
     /// Entries of an open directory.
-    Entries { dir: Arc<OwnedFd>, names: std::vec::IntoIter<CString> },
+    Entries { dir: Arc<OwnedFd>, names: Vec<CString> },
     /// Chosen folders and targets only.
-    Chosen(std::collections::btree_map::IntoIter<Vec<u8>, Root>),
+    Chosen(BTreeMap<Vec<u8>, Root>),
 }
 
-/// The next thing to look at.
-enum Next {
-    Entry(Arc<OwnedFd>, CString),
-    Chosen(Vec<u8>, Root),
-    End,
+/// A walker's time with one directory. However it ends, the others hear of it.
+struct Turn<'w, 'b> {
+    walk: &'w Walk<'b>,
+    /// What is below it, in its order; `None`: the walk has failed.
+    below: Option<Vec<Frame>>,
 }
 
-impl Walker<'_> {
-    /// Walks through everything. Every directory has been told of all its entries when it returns.
-    pub(super) fn walk(&mut self, top: Root, parents: Vec<BlobId>) -> Result<()> {
-        let known = self.known(&parents);
-        let assembly = Assembly::root(parents);
-        let mut frames = vec![self.top(top, known, assembly)?];
-        while let Some(frame) = frames.last_mut() {
-            self.run.progress.check()?;
-            let next = frame.left.next();
-            let deeper = match next {
-                Next::Entry(dir, name) => self.entry(frame, &dir, &name)?,
-                Next::Chosen(name, root) => self.chosen(frame, name, root)?,
-                Next::End => {
-                    let assembly = Arc::clone(&frame.assembly);
-                    frames.pop();
-                    assembly.arrived(None, self.run, &mut self.scratch)?;
-                    continue;
-                }
-            };
-            frames.extend(deeper);
-        }
+impl Drop for Turn<'_, '_> {
+    fn drop(&mut self) {
+        let mut todo = self.walk.todo.lock();
+        todo.busy -= 1;
+        todo.over |= self.below.is_none();
+        todo.frames.extend(self.below.take().unwrap_or_default().into_iter().rev());
+        self.walk.more.notify_all();
+    }
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self::Chosen(BTreeMap::new())
+    }
+}
+
+/// What a walking thread has of its own.
+pub(super) struct Walker<'w, 'b> {
+    walk: &'w Walk<'b>,
+    jobs: Sender<FileJob>,
+    scratch: Scratch,
+}
+
+impl<'b> Walk<'b> {
+    pub(super) fn new(
+        run: &'b Run<'b>,
+        repo: &'b Repository,
+        index: &'b Index,
+        options: &'b BackupOptions,
+        reader: &'b LocalReader,
+    ) -> Self {
+        let (todo, more) = (Mutex::default(), Condvar::new());
+        Self { run, repo, index, options, reader, todo, more }
+    }
+
+    /// Puts the root where walkers find it.
+    pub(super) fn begin(&self, top: Root, parents: Vec<BlobId>) -> Result<()> {
+        let frame = self.top(top, parents)?;
+        self.todo.lock().frames.push(frame);
         Ok(())
     }
 
-    fn known(&self, trees: &[BlobId]) -> Known {
-        Known::load(self.repo, self.index, trees)
+    /// The next directory; waits while others may still find some.
+    fn take(&self) -> Option<Frame> {
+        let mut todo = self.todo.lock();
+        loop {
+            if todo.over {
+                return None;
+            }
+            if let Some(next) = todo.frames.pop() {
+                todo.busy += 1;
+                return Some(next);
+            }
+            if todo.busy == 0 {
+                return None;
+            }
+            self.more.wait(&mut todo);
+        }
     }
 
-    fn top(&self, top: Root, known: Known, assembly: Arc<Assembly>) -> Result<Frame> {
-        let frame = |left, device, path, git| Frame { assembly, path, known, device, git, left };
+    fn top(&self, top: Root, before: Vec<BlobId>) -> Result<Frame> {
+        let assembly = Assembly::root(before.clone());
+        let frame = |left, device, path, git| Frame { assembly, path, before, device, git, left };
         if !top.target {
-            return Ok(frame(Left::Chosen(top.below.into_iter()), 0, PathBuf::new(), None));
+            return Ok(frame(Left::Chosen(top.below), 0, PathBuf::new(), None));
         }
         let failed = |source: rustix::io::Errno| RepoError::Local {
             doing: "read",
@@ -108,46 +154,10 @@ impl Walker<'_> {
         };
         let fd = openat(CWD, &top.path, dir_flags(), Mode::empty()).map_err(failed)?;
         let device = rustix::fs::fstat(&fd).map_err(failed)?.st_dev;
-        let git = self.rules(&fd, &top.path, || Worktree::around(&top.path));
-        let left = self.list(fd, &top.path).unwrap_or_else(|| Left::Chosen(Default::default()));
+        let user = &self.options.git_user;
+        let git = self.rules(&fd, &top.path, || Worktree::around(&top.path, user));
+        let left = self.list(fd, &top.path);
         Ok(frame(left, device, top.path, git))
-    }
-
-    /// A folder above the targets, or a target.
-    fn chosen(&mut self, frame: &Frame, name: Vec<u8>, root: Root) -> Result<Option<Frame>> {
-        let (dir, own) = match parent_of(&root.path) {
-            Ok(found) => found,
-            Err(error) => {
-                self.run.progress.failure(&root.path, error);
-                return Ok(None);
-            }
-        };
-        let Some(mut node) = self.node(&dir, &own, &root.path) else { return Ok(None) };
-        node.name = name;
-        if root.target {
-            let around = root.path.clone();
-            return self.take(frame, &dir, &own, root.path, node, &|| Worktree::around(&around));
-        }
-        let before = frame.known.subtrees(&node.name);
-        let known = self.known(&before);
-        let device = node.device_id;
-        let assembly = Assembly::below(&frame.assembly, node, before);
-        let left = Left::Chosen(root.below.into_iter());
-        Ok(Some(Frame { assembly, path: root.path, known, device, git: None, left }))
-    }
-
-    /// An entry of a directory that is saved whole.
-    fn entry(&mut self, frame: &Frame, dir: &Arc<OwnedFd>, name: &CStr) -> Result<Option<Frame>> {
-        let path = frame.path.join(os(name.to_bytes()));
-        if self.options.excludes.excludes(&self.absolute(&path)) {
-            return Ok(None);
-        }
-        let Some(node) = self.node(dir, name, &path) else { return Ok(None) };
-        if self.leave_out(frame, name, &node) {
-            return Ok(None);
-        }
-        let git = || frame.git.as_ref().and_then(|git| git.go_down(name.to_bytes()));
-        self.take(frame, dir, name, path, node, &git)
     }
 
     /// The rules of git that count in an open folder; `around` says which do because of what is above it.
@@ -157,12 +167,150 @@ impl Walker<'_> {
         path: &Path,
         around: impl FnOnce() -> Option<Worktree>,
     ) -> Option<Worktree> {
-        self.options.gitignore.then(|| Worktree::enter(around(), fd.as_fd(), path)).flatten()
+        let user = &self.options.git_user;
+        self.options.gitignore.then(|| Worktree::enter(around(), fd.as_fd(), path, user)).flatten()
+    }
+
+    /// What is in an open directory. What cannot be listed is told and counts as empty.
+    fn list(&self, fd: OwnedFd, path: &Path) -> Left {
+        match names(&fd) {
+            Ok(names) => Left::Entries { dir: Arc::new(fd), names },
+            Err(error) => {
+                let detail = format!("its entries cannot be listed: {error}");
+                self.run.progress.failure(path, detail);
+                Left::default()
+            }
+        }
+    }
+}
+
+impl<'w, 'b> Walker<'w, 'b> {
+    pub(super) fn new(walk: &'w Walk<'b>, jobs: Sender<FileJob>) -> Self {
+        Self { walk, jobs, scratch: Scratch::default() }
+    }
+
+    /// Walks until there is nothing left. Every directory has been told of all its entries when all walkers have returned.
+    pub(super) fn walk(mut self) -> Result<()> {
+        while let Some(frame) = self.walk.take() {
+            let mut turn = Turn { walk: self.walk, below: None };
+            turn.below = Some(self.directory(frame)?);
+        }
+        Ok(())
+    }
+
+    /// Saves a directory; gives those in it, still closed.
+    fn directory(&mut self, frame: Frame) -> Result<Vec<Frame>> {
+        self.walk.run.progress.check()?;
+        let assembly = Arc::clone(&frame.assembly);
+        let below = match self.open(frame) {
+            Some(open) => self.entries(open)?,
+            None => vec![],
+        };
+        assembly.arrived(None, self.walk.run, &mut self.scratch)?;
+        Ok(below)
+    }
+
+    fn entries(&mut self, mut frame: Frame) -> Result<Vec<Frame>> {
+        let known = Known::load(self.walk.repo, self.walk.index, &frame.before);
+        let mut below = Vec::new();
+        match std::mem::take(&mut frame.left) {
+            Left::Closed { .. } => {}
+            Left::Entries { dir, names } => {
+                let local = LocalDir::new(dir.as_fd());
+                for name in names {
+                    self.walk.run.progress.check()?;
+                    below.extend(self.entry(&frame, &known, &dir, &local, name)?);
+                }
+            }
+            Left::Chosen(roots) => {
+                for (name, root) in roots {
+                    below.extend(self.chosen(&frame, &known, name, root)?);
+                }
+            }
+        }
+        Ok(below)
+    }
+
+    /// Opens a directory that is still closed; `None` when that is not possible, which is told, or not wanted.
+    fn open(&self, mut frame: Frame) -> Option<Frame> {
+        let Left::Closed { above, name } = &frame.left else { return Some(frame) };
+        let walk = self.walk;
+        let fd = match openat(above, name, dir_flags() | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(error) => {
+                walk.run.progress.failure(&frame.path, error);
+                frame.assembly.give_up();
+                return None;
+            }
+        };
+        walk.run.progress.at(&frame.path);
+        if is_marked(walk.options, &fd) {
+            frame.assembly.give_up();
+            return None;
+        }
+        let device = rustix::fs::fstat(&fd).map_or(0, |stat| stat.st_dev);
+        // The mount point itself is saved, empty.
+        let foreign = walk.options.one_file_system && frame.device != 0 && device != frame.device;
+        frame.git = walk.rules(&fd, &frame.path, || frame.git.take());
+        frame.device = device;
+        frame.left = if foreign { Left::default() } else { walk.list(fd, &frame.path) };
+        Some(frame)
+    }
+
+    /// A folder above the targets, or a target.
+    fn chosen(
+        &self,
+        frame: &Frame,
+        known: &Known,
+        name: Vec<u8>,
+        root: Root,
+    ) -> Result<Option<Frame>> {
+        let (dir, own) = match parent_of(&root.path) {
+            Ok(found) => found,
+            Err(error) => {
+                self.walk.run.progress.failure(&root.path, error);
+                return Ok(None);
+            }
+        };
+        let node = self.node(&LocalDir::new(dir.as_fd()), &own, &root.path);
+        let Some(mut node) = node else { return Ok(None) };
+        node.name = name;
+        if root.target {
+            let git = || Worktree::around(&root.path, &self.walk.options.git_user);
+            return self.take(frame, known, &dir, own, root.path.clone(), node, &git);
+        }
+        let before = known.subtrees(&node.name);
+        let device = node.device_id;
+        let assembly = Assembly::below(&frame.assembly, node, before.clone());
+        let left = Left::Chosen(root.below);
+        Ok(Some(Frame { assembly, path: root.path, before, device, git: None, left }))
+    }
+
+    /// An entry of a directory that is saved whole.
+    fn entry(
+        &self,
+        frame: &Frame,
+        known: &Known,
+        dir: &Arc<OwnedFd>,
+        local: &LocalDir<'_>,
+        name: CString,
+    ) -> Result<Option<Frame>> {
+        let path = frame.path.join(os(name.to_bytes()));
+        if self.walk.options.excludes.excludes(&self.absolute(&path)) {
+            return Ok(None);
+        }
+        let Some(node) = self.node(local, &name, &path) else { return Ok(None) };
+        if self.leave_out(frame, &name, &node) {
+            return Ok(None);
+        }
+        let inside = node.name.clone();
+        let git = || frame.git.as_ref().and_then(|git| git.go_down(&inside));
+        self.take(frame, known, dir, name, path, node, &git)
     }
 
     /// Patterns are matched on absolute paths.
     fn absolute(&self, path: &Path) -> PathBuf {
-        if path.is_absolute() { path.to_owned() } else { self.options.folder.join(path) }
+        if path.is_absolute() { path.to_owned() } else { self.walk.options.folder.join(path) }
     }
 
     fn leave_out(&self, frame: &Frame, name: &CStr, node: &Node) -> bool {
@@ -171,18 +319,20 @@ impl Walker<'_> {
             return true;
         }
         let too_large = self
+            .walk
             .options
             .larger_than
             .is_some_and(|max| node.kind == NodeKind::File && node.size > max);
-        let elsewhere = self.options.one_file_system && !is_dir && node.device_id != frame.device;
+        let elsewhere =
+            self.walk.options.one_file_system && !is_dir && node.device_id != frame.device;
         too_large || elsewhere
     }
 
     /// Reads an entry's metadata; `None` when it cannot be read or is not wanted.
-    fn node(&self, dir: &OwnedFd, name: &CStr, path: &Path) -> Option<Node> {
-        match self.reader.read(&LocalDir::new(dir.as_fd()), name) {
+    fn node(&self, dir: &LocalDir<'_>, name: &CStr, path: &Path) -> Option<Node> {
+        match self.walk.reader.read(dir, name) {
             Ok(Some(LocalNode { node, warnings })) => {
-                warnings.iter().for_each(|warning| self.run.progress.failure(path, warning));
+                warnings.iter().for_each(|warning| self.walk.run.progress.failure(path, warning));
                 Some(node)
             }
             Ok(None) => None,
@@ -190,7 +340,7 @@ impl Walker<'_> {
                 // What vanished between listing and looking was never there.
                 let gone = error.io().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound);
                 if !gone || path.parent().is_none() {
-                    self.run.progress.failure(path, error);
+                    self.walk.run.progress.failure(path, error);
                 }
                 None
             }
@@ -198,23 +348,31 @@ impl Walker<'_> {
     }
 
     /// Saves an entry, or begins to.
+    #[allow(clippy::too_many_arguments)]
     fn take(
-        &mut self,
+        &self,
         frame: &Frame,
+        known: &Known,
         dir: &Arc<OwnedFd>,
-        name: &CStr,
+        name: CString,
         path: PathBuf,
         node: Node,
         git: &dyn Fn() -> Option<Worktree>,
     ) -> Result<Option<Frame>> {
         match node.kind {
-            NodeKind::Dir => self.go_down(frame, dir, name, path, node, git),
+            NodeKind::Dir => {
+                let before = known.subtrees(&node.name);
+                let git = if self.walk.options.gitignore { git() } else { None };
+                let assembly = Assembly::below(&frame.assembly, node, before.clone());
+                let left = Left::Closed { above: Arc::clone(dir), name };
+                Ok(Some(Frame { assembly, path, before, device: frame.device, git, left }))
+            }
             NodeKind::File => {
-                self.file(frame, dir, name, path, node)?;
+                self.file(frame, known, dir, name, path, node)?;
                 Ok(None)
             }
             _ => {
-                self.run.progress.other();
+                self.walk.run.progress.other();
                 frame.assembly.push(node);
                 Ok(None)
             }
@@ -224,128 +382,27 @@ impl Walker<'_> {
     fn file(
         &self,
         frame: &Frame,
+        known: &Known,
         dir: &Arc<OwnedFd>,
-        name: &CStr,
+        name: CString,
         path: PathBuf,
         mut node: Node,
     ) -> Result<()> {
-        if let Some(old) = frame.known.unchanged(&node, self.options.ignore) {
+        let run = self.walk.run;
+        if let Some(old) = known.unchanged(&node, self.walk.options.ignore) {
             let content = old.content.clone().unwrap_or_default();
-            if content.iter().all(|id| self.run.writer.has(BlobKind::Data, *id)) {
+            if content.iter().all(|id| run.writer.has(BlobKind::Data, *id)) {
                 (node.content, node.size) = (Some(content), old.size);
-                self.run.progress.file(Change::Unmodified, node.size);
+                run.progress.file(Change::Unmodified, node.size);
                 frame.assembly.push(node);
                 return Ok(());
             }
         }
         frame.assembly.expect_one();
-        let known = frame.known.has(&node);
+        let known = known.has(&node);
         let (dir, assembly) = (Arc::clone(dir), Arc::clone(&frame.assembly));
-        let job = FileJob { dir, name: name.to_owned(), shown: node.name, path, known, assembly };
+        let job = FileJob { dir, name, shown: node.name, path, known, assembly };
         // The readers end early only after a failure, which is reported elsewhere.
         self.jobs.send(job).map_err(|_| RepoError::Stopped)
     }
-
-    fn go_down(
-        &mut self,
-        frame: &Frame,
-        dir: &OwnedFd,
-        name: &CStr,
-        path: PathBuf,
-        node: Node,
-        git: &dyn Fn() -> Option<Worktree>,
-    ) -> Result<Option<Frame>> {
-        let fd = match openat(dir, name, dir_flags() | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(error) => {
-                self.run.progress.failure(&path, error);
-                return Ok(None);
-            }
-        };
-        self.run.progress.at(&path);
-        if self.is_marked(&fd) {
-            return Ok(None);
-        }
-        let device = rustix::fs::fstat(&fd).map_or(0, |stat| stat.st_dev);
-        // The mount point itself is saved, empty.
-        let foreign = self.options.one_file_system && frame.device != 0 && device != frame.device;
-        let before = frame.known.subtrees(&node.name);
-        let known = self.known(&before);
-        let git = self.rules(&fd, &path, git);
-        let left = if foreign { None } else { self.list(fd, &path) };
-        let assembly = Assembly::below(&frame.assembly, node, before);
-        let left = left.unwrap_or_else(|| Left::Chosen(Default::default()));
-        Ok(Some(Frame { assembly, path, known, device, git, left }))
-    }
-
-    /// Does a file in the folder say that it is to be left out?
-    fn is_marked(&self, fd: &OwnedFd) -> bool {
-        let begins = |name: &Path, header: &[u8]| {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-            let Ok(file) = openat(fd, name, flags, Mode::empty()) else { return false };
-            let mut start = vec![0; header.len()];
-            let read = if header.is_empty() { Ok(0) } else { rustix::io::read(&file, &mut start) };
-            read.is_ok_and(|count| count == header.len() && start == header)
-        };
-        let present = |marker: &super::Marker| begins(&marker.name, &marker.header);
-        self.options.if_present.iter().any(present)
-            || self.options.caches && begins(Path::new("CACHEDIR.TAG"), CACHE_TAG)
-    }
-
-    /// The names in a directory. What cannot be listed is told and counts as empty.
-    fn list(&self, fd: OwnedFd, path: &Path) -> Option<Left> {
-        let read = || -> rustix::io::Result<Vec<CString>> {
-            let mut names = Vec::new();
-            for entry in Dir::read_from(&fd)? {
-                let entry = entry?;
-                let name = entry.file_name();
-                if !matches!(name.to_bytes(), b"." | b"..") {
-                    names.push(name.to_owned());
-                }
-            }
-            Ok(names)
-        };
-        match read() {
-            Ok(mut names) => {
-                // Neighbours by name are mostly neighbours on disk, and entries come in the order of the parent's tree.
-                names.sort_unstable();
-                Some(Left::Entries { dir: Arc::new(fd), names: names.into_iter() })
-            }
-            Err(error) => {
-                self.run.progress.failure(path, format!("its entries cannot be listed: {error}"));
-                None
-            }
-        }
-    }
-}
-
-impl Left {
-    fn next(&mut self) -> Next {
-        match self {
-            Self::Entries { dir, names } => {
-                names.next().map_or(Next::End, |name| Next::Entry(Arc::clone(dir), name))
-            }
-            Self::Chosen(below) => {
-                below.next().map_or(Next::End, |(name, root)| Next::Chosen(name, root))
-            }
-        }
-    }
-}
-
-fn dir_flags() -> OFlags {
-    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK
-}
-
-/// The open folder that a path is in, and its name there.
-fn parent_of(path: &Path) -> std::result::Result<(Arc<OwnedFd>, CString), String> {
-    use std::os::unix::ffi::OsStrExt;
-    let above = match path.parent() {
-        Some(above) if !above.as_os_str().is_empty() => above,
-        _ => Path::new("."),
-    };
-    let name = path.file_name().ok_or_else(|| "it has no name".to_owned())?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = openat(CWD, above, flags, Mode::empty()).map_err(|e| e.to_string())?;
-    let name = CString::new(name.as_bytes()).map_err(|e| e.to_string())?;
-    Ok((Arc::new(dir), name))
 }

@@ -1,7 +1,8 @@
 //! Which files of git's rules count in a folder: those of its working tree, from the top down to the folder itself.
 //!
-//! A working tree begins where a `.git` is, and ends where another one begins. Of two rules that fit, the one of the deeper folder counts; the
-//! least is that of `info/exclude` of the repository. `.git` itself and all in it is never left out, whatever the rules say: it is the history.
+//! A working tree begins where a `.git` is, and ends where another one begins. Of two rules that fit, the one of the deeper folder counts; less
+//! count `info/exclude` of the repository and, least, the file of the user (`gitconfig`). What git tracks (`tracked`) is never left out; for its
+//! sake a folder that is left out is entered. Nor is `.git` itself and all in it, whatever the rules say: it is the history.
 //! Reads rules only through the open folder and never through a symlink, as git does; above the backup's paths by their names.
 
 use std::ffi::OsStr;
@@ -13,11 +14,15 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 
+use super::gitconfig::GitUser;
 use super::gitignore::Rules;
+use super::tracked::Tracked;
 
 const GIT: &[u8] = b".git";
 /// A file of rules that is longer is not one, in bytes.
 const RULES_BYTES_MAX: u64 = 16 << 20;
+/// As much of git's index is read, in bytes; a longer one is not understood.
+const INDEX_BYTES_MAX: u64 = 1 << 30;
 
 /// A folder in a working tree.
 #[derive(Clone, Debug)]
@@ -25,6 +30,9 @@ pub(super) struct Worktree {
     /// From the top of the working tree, with a slash at the end; empty for the top.
     path: Vec<u8>,
     levels: Option<Arc<Level>>,
+    tracked: Arc<Tracked>,
+    /// It is in a folder that is left out: only what is tracked counts.
+    left_out: bool,
 }
 
 /// The rules of one folder, and those above.
@@ -38,7 +46,7 @@ struct Level {
 
 impl Worktree {
     /// The working tree around a folder that is about to be entered by its name; none outside of any. Only what lies above it counts yet.
-    pub(super) fn around(path: &Path) -> Option<Self> {
+    pub(super) fn around(path: &Path, user: &GitUser) -> Option<Self> {
         let path = fs::canonicalize(path).ok()?;
         let top = path.ancestors().skip(1).find(|above| above.join(".git").exists())?;
         let inside = path.strip_prefix(top).ok()?;
@@ -46,34 +54,45 @@ impl Worktree {
         if parts.iter().any(|part| part.as_os_str().as_bytes() == GIT) {
             return None;
         }
-        let (mut at, mut here) = (Self::top(top), top.to_owned());
+        let (mut at, mut here) = (Self::top(top, user), top.to_owned());
         at.read(&here);
         for part in parts.split_last()?.1 {
             here.push(part);
-            at = at.below(part.as_os_str().as_bytes());
+            at = at.below(part.as_os_str().as_bytes(), false);
             at.read(&here);
         }
-        Some(at.below(path.file_name()?.as_bytes()))
+        Some(at.below(path.file_name()?.as_bytes(), false))
     }
 
     /// The folder as the walk enters it: `at` is what its parent has, `None` outside of working trees.
-    pub(super) fn enter(at: Option<Self>, fd: BorrowedFd<'_>, path: &Path) -> Option<Self> {
+    pub(super) fn enter(
+        at: Option<Self>,
+        fd: BorrowedFd<'_>,
+        path: &Path,
+        user: &GitUser,
+    ) -> Option<Self> {
         let is_top = statat(fd, ".git", AtFlags::SYMLINK_NOFOLLOW).is_ok();
-        let mut own = if is_top { Self::top(path) } else { at? };
+        let mut own = if is_top { Self::top(path, user) } else { at? };
         own.push(read_in(fd, Path::new(".gitignore")));
         Some(own)
     }
 
     /// What the entry `name` of this folder has when it is entered; nothing for `.git`.
     pub(super) fn go_down(&self, name: &[u8]) -> Option<Self> {
-        (name != GIT).then(|| self.below(name))
+        (name != GIT).then(|| self.below(name, self.left_out || self.refuses(name, true)))
     }
 
     /// Is an entry of this folder left out?
     pub(super) fn ignores(&self, name: &[u8], is_dir: bool) -> bool {
-        if name == GIT {
+        if name == GIT || !(self.left_out || self.refuses(name, is_dir)) {
             return false;
         }
+        let path = [self.path.as_slice(), name].concat();
+        !self.tracked.has(&path, is_dir)
+    }
+
+    /// Do the rules leave an entry out?
+    fn refuses(&self, name: &[u8], is_dir: bool) -> bool {
         let path = [self.path.as_slice(), name].concat();
         let mut level = self.levels.as_deref();
         while let Some(at) = level {
@@ -86,16 +105,21 @@ impl Worktree {
         false
     }
 
-    /// The top of a working tree, with the rules of its repository.
-    fn top(path: &Path) -> Self {
-        let mut top = Self { path: vec![], levels: None };
-        top.push(info_exclude(path));
+    /// The top of a working tree, with the rules of its user and its repository.
+    fn top(path: &Path, user: &GitUser) -> Self {
+        let folders = Folders::of(path).unwrap_or_default();
+        let index = read_up_to(CWD, &folders.own.join("index"), INDEX_BYTES_MAX);
+        let tracked = Arc::new(Tracked::parse(index.as_deref()));
+        let mut top = Self { path: vec![], levels: None, tracked, left_out: false };
+        let users = user.excludes_file(&folders.common.join("config"), path);
+        top.push(users.and_then(|file| fs::read(file).ok()));
+        top.push(read_in(CWD, &folders.common.join("info/exclude")));
         top
     }
 
-    fn below(&self, name: &[u8]) -> Self {
+    fn below(&self, name: &[u8], left_out: bool) -> Self {
         let path = [self.path.as_slice(), name, b"/"].concat();
-        Self { path, levels: self.levels.clone() }
+        Self { path, levels: self.levels.clone(), tracked: Arc::clone(&self.tracked), left_out }
     }
 
     fn read(&mut self, path: &Path) {
@@ -113,6 +137,10 @@ impl Worktree {
 
 /// A file of rules, if there is one.
 fn read_in(dir: BorrowedFd<'_>, name: &Path) -> Option<Vec<u8>> {
+    read_up_to(dir, name, RULES_BYTES_MAX)
+}
+
+fn read_up_to(dir: BorrowedFd<'_>, name: &Path, most: u64) -> Option<Vec<u8>> {
     use std::io::Read;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = openat(dir, name, flags, Mode::empty()).ok()?;
@@ -121,26 +149,35 @@ fn read_in(dir: BorrowedFd<'_>, name: &Path) -> Option<Vec<u8>> {
         return None;
     }
     let mut text = Vec::new();
-    fs::File::from(file).take(RULES_BYTES_MAX).read_to_end(&mut text).ok()?;
+    fs::File::from(file).take(most).read_to_end(&mut text).ok()?;
     Some(text)
 }
 
-/// `info/exclude` of the repository of the working tree at `path`. `.git` may be a file that says where the repository is.
-fn info_exclude(path: &Path) -> Option<Vec<u8>> {
-    let git = path.join(".git");
-    let folder = match fs::metadata(&git).ok()?.is_dir() {
-        true => git,
-        false => {
-            let text = read_in(CWD, &git)?;
-            let own = path.join(named_in(text.strip_prefix(b"gitdir:")?));
-            // A second working tree has a folder of its own and the repository's beside it.
-            match read_in(CWD, &own.join("commondir")) {
-                Some(common) => own.join(named_in(&common)),
-                None => own,
-            }
+/// Where a working tree's repository keeps its files.
+#[derive(Default)]
+struct Folders {
+    /// What the working tree has alone: the index.
+    own: PathBuf,
+    /// What all working trees of the repository share.
+    common: PathBuf,
+}
+
+impl Folders {
+    /// Of the working tree at `path`, whose `.git` may be a file that says where the repository is.
+    fn of(path: &Path) -> Option<Self> {
+        let git = path.join(".git");
+        if fs::metadata(&git).ok()?.is_dir() {
+            return Some(Self { own: git.clone(), common: git });
         }
-    };
-    read_in(CWD, &folder.join("info/exclude"))
+        let text = read_in(CWD, &git)?;
+        let own = path.join(named_in(text.strip_prefix(b"gitdir:")?));
+        // A second working tree has a folder of its own and the repository's beside it.
+        let common = match read_in(CWD, &own.join("commondir")) {
+            Some(common) => own.join(named_in(&common)),
+            None => own.clone(),
+        };
+        Some(Self { own, common })
+    }
 }
 
 fn named_in(text: &[u8]) -> PathBuf {

@@ -28,7 +28,7 @@ pub(super) fn read_packs(
     std::thread::scope(|scope| {
         for _ in 0..threads.min(chosen.len()) {
             scope.spawn(|| {
-                let mut reader = Reader { repo, index, findings, plain: Vec::new(), zstd: None };
+                let mut reader = Reader::new(repo, index, findings);
                 while let Some(id) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // A pack that was marked because no index named it has no blobs there.
                     let named = packs.get(id).filter(|pack| pack.used_in > 0 || pack.blobs > 0);
@@ -46,21 +46,24 @@ struct Reader<'r> {
     repo: &'r Repository,
     index: &'r Index,
     findings: &'r Findings,
+    pack: Vec<u8>,
     plain: Vec<u8>,
     zstd: Option<zstd::bulk::Decompressor<'static>>,
 }
 
-impl Reader<'_> {
+impl<'r> Reader<'r> {
+    fn new(repo: &'r Repository, index: &'r Index, findings: &'r Findings) -> Self {
+        Self { repo, index, findings, pack: Vec::new(), plain: Vec::new(), zstd: None }
+    }
+
     /// Reads one pack of which the index names so many blobs, if it names them; returns its length.
     fn pack(&mut self, id: PackId, indexed: Option<usize>) -> u64 {
         let wrong = |detail: String| self.findings.add(Finding::Pack { id, detail });
-        let mut bytes = match self.repo.backend().read(FileKind::Pack, id.0) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                wrong(error.to_string());
-                return 0;
-            }
-        };
+        let mut bytes = std::mem::take(&mut self.pack);
+        if let Err(error) = self.repo.backend().read_into(FileKind::Pack, id.0, &mut bytes) {
+            wrong(error.to_string());
+            return 0;
+        }
         if Id::of(&bytes) != id.0 {
             wrong("its content does not fit its name".to_owned());
         }
@@ -89,7 +92,9 @@ impl Reader<'_> {
                 self.findings.add(Finding::Blob { id: blob.id, pack: id, detail });
             }
         }
-        bytes.len() as u64
+        let length = bytes.len() as u64;
+        self.pack = bytes;
+        length
     }
 
     /// All blobs that the index has in this pack. Slow, and needed for damaged headers only.

@@ -3,6 +3,8 @@
 //! Beside restic's fields there are those of the two-phase prune: packs that wait for their deletion, and when that was decided.
 //! restic ignores them.
 
+use std::io::{self, Write};
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{BlobId, PackId};
@@ -88,9 +90,16 @@ impl IndexFile {
 
     /// The plain JSON, with restic's newline at the end.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = serde_json::to_vec(self).unwrap_or_default();
-        json.push(b'\n');
+        let mut json = Vec::new();
+        // Writing into memory does not fail.
+        let _ = self.write_json(&mut json);
         json
+    }
+
+    /// Writes the plain JSON.
+    pub(crate) fn write_json(&self, mut to: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer(&mut to, self)?;
+        to.write_all(b"\n")
     }
 
     /// Number of blobs in packs that are in use.

@@ -1,7 +1,6 @@
 //! New index files, of a bounded size, out of what others say.
 
 use super::{IndexFile, IndexedPack};
-use crate::backend::FileKind;
 use crate::error::Result;
 use crate::repository::Repository;
 
@@ -47,7 +46,7 @@ impl<'s> IndexSaver<'s> {
     pub(crate) fn flush(&mut self) -> Result<()> {
         if !(self.file.packs.is_empty() && self.file.packs_to_delete.is_empty()) {
             if let Some(repo) = self.repo {
-                repo.save(FileKind::Index, &self.file.to_json())?;
+                repo.save_index(&self.file)?;
             }
             self.file = IndexFile::default();
         }

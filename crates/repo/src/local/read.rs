@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Stat, fstat, readlinkat, statat};
 
 use super::error::{LocalError, LocalWarning, Step};
 use super::names::NameCache;
-use super::xattr;
+use super::xattr::{self, Inode};
 use crate::json::{GoTime, LocalZone};
 use crate::tree::{GoMode, Node, NodeKind};
 
@@ -100,20 +100,20 @@ impl LocalReader {
         }
         let mut warnings = Vec::new();
         if !self.options.without_attributes {
-            fill_attributes(&mut node, &xattr::entry_path(&dir.path, name), false, &mut warnings);
+            let entry = Inode::Entry(xattr::entry_path(&dir.path, name));
+            fill_attributes(&mut node, &entry, &mut warnings);
         }
         Ok(Some(LocalNode { node, warnings }))
     }
 
-    /// The node of an open file or directory: surely the one whose content is read through the same handle.
+    /// The node of a file or directory that was opened for reading: surely the one whose content is read through the same handle.
     pub fn read_open(&self, fd: BorrowedFd<'_>, name: &CStr) -> Result<LocalNode, LocalError> {
         let stat =
             fstat(fd).map_err(|errno| LocalError::system(Step::Stat, name.to_bytes(), errno))?;
         let mut node = self.node_of(&stat, name);
         let mut warnings = Vec::new();
         if !self.options.without_attributes {
-            // The path of a handle is a link of `/proc`, and the inode is its end.
-            fill_attributes(&mut node, &xattr::handle_path(fd), true, &mut warnings);
+            fill_attributes(&mut node, &Inode::Open(fd), &mut warnings);
         }
         Ok(LocalNode { node, warnings })
     }
@@ -162,8 +162,8 @@ impl LocalReader {
     }
 }
 
-fn fill_attributes(node: &mut Node, path: &CStr, follow: bool, warnings: &mut Vec<LocalWarning>) {
-    match xattr::read_all(path, follow) {
+fn fill_attributes(node: &mut Node, inode: &Inode<'_>, warnings: &mut Vec<LocalWarning>) {
+    match inode.read_all() {
         Ok(all) => node.extended_attributes = all,
         Err((attribute, errno)) => warnings.push(LocalWarning {
             step: Step::ReadAttributes,

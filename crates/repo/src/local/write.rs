@@ -7,17 +7,16 @@
 //!
 //! What cannot be set becomes a warning: most of it needs privileges.
 
-use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, Timespec, Timestamps, XattrFlags};
-use rustix::fs::{chmodat, chownat, fstat, openat, removexattr, setxattr, utimensat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{chmodat, chownat, fchmod, fstat, futimens, openat, utimensat};
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Uid, getegid, geteuid};
 
 use super::error::{EntryName, LocalError, LocalWarning, Step};
 use super::names::NameCache;
-use super::xattr;
+use super::xattr::{self, Inode};
 use crate::json::GoTime;
 use crate::tree::{Node, NodeKind};
 
@@ -78,13 +77,22 @@ impl LocalWriter {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(dir, name.as_c_str(), flags, Mode::empty());
         let fd = fd.map_err(|errno| LocalError::system(Step::Open, name.as_bytes(), errno))?;
-        self.apply_open(fd.as_fd(), node)
+        self.apply_to(fd.as_fd(), Inode::Handle(xattr::handle_path(fd.as_fd())), node)
     }
 
-    /// Sets the metadata of an open file or directory, or of an entry opened as a place. Fails when it is of another type.
+    /// Sets the metadata of a file or directory that was opened for reading or writing. Fails when it is of another type.
     pub fn apply_open(
         &self,
         fd: BorrowedFd<'_>,
+        node: &Node,
+    ) -> Result<Vec<LocalWarning>, LocalError> {
+        self.apply_to(fd, Inode::Open(fd), node)
+    }
+
+    fn apply_to(
+        &self,
+        fd: BorrowedFd<'_>,
+        inode: Inode<'_>,
         node: &Node,
     ) -> Result<Vec<LocalWarning>, LocalError> {
         let stat = fstat(fd).map_err(|errno| LocalError::system(Step::Stat, &node.name, errno))?;
@@ -92,7 +100,8 @@ impl LocalWriter {
             let expected = node.kind.as_str().to_owned();
             return Err(LocalError::Replaced { name: node.name.clone(), expected });
         }
-        let mut entry = Entry { fd, path: xattr::handle_path(fd), node, warnings: Vec::new() };
+        let mut entry =
+            Entry { fd, inode, node, mode: Some(stat.st_mode & 0o7777), warnings: Vec::new() };
         let owned = self.options.ownership == Ownership::Unchanged
             || entry.set_owner(&stat, self.owner(node));
         if !self.options.without_attributes {
@@ -106,6 +115,17 @@ impl LocalWriter {
         }
         entry.set_times();
         Ok(entry.warnings)
+    }
+
+    /// The permissions that a new file of this node may have from its beginning: those that it ends with where it stays with who makes it,
+    /// and otherwise its owner's only. Never setuid and the like, which only a whole file may have.
+    pub(crate) fn mode_at_birth(&self, node: &Node) -> Mode {
+        let own = (geteuid().as_raw(), getegid().as_raw());
+        let ours = self.options.ownership != Ownership::Unchanged && self.owner(node) == own;
+        match ours {
+            true => Mode::from_raw_mode(node.mode.permissions() & 0o777),
+            false => Mode::RUSR | Mode::WUSR,
+        }
     }
 
     /// The numbers that the entry is to have.
@@ -127,8 +147,10 @@ fn same_owner(stat: &Stat, owner: (u32, u32)) -> bool {
 struct Entry<'e> {
     fd: BorrowedFd<'e>,
     /// Leads to the inode itself, also where it is a symlink; see `xattr`.
-    path: CString,
+    inode: Inode<'e>,
     node: &'e Node,
+    /// Its permissions, where nothing was done that may have changed them.
+    mode: Option<u32>,
     warnings: Vec<LocalWarning>,
 }
 
@@ -152,6 +174,7 @@ impl Entry<'_> {
             self.warn(Step::Owner, b"", Errno::INVAL);
             return false;
         }
+        self.mode = None;
         let group = Some(Gid::from_raw(owner.1));
         let change = |user| chownat(self.fd, c"", user, group, AtFlags::EMPTY_PATH);
         let Err(errno) = change(Some(Uid::from_raw(owner.0))) else { return true };
@@ -165,7 +188,7 @@ impl Entry<'_> {
 
     fn set_attributes(&mut self) {
         let wanted = &self.node.extended_attributes;
-        let existing = match xattr::list(&self.path, true) {
+        let existing = match self.inode.list() {
             Ok(list) => list,
             Err(errno) => return self.warn(Step::Attribute, b"", errno),
         };
@@ -173,18 +196,18 @@ impl Entry<'_> {
             let bytes = name.to_bytes();
             let stays =
                 LABELS.contains(&bytes) || wanted.iter().any(|attribute| attribute.name == bytes);
-            if !stays
-                && let Err(errno) = removexattr(self.path.as_c_str(), name)
-                && errno != Errno::NODATA
-            {
+            if stays {
+                continue;
+            }
+            self.mode = None;
+            if let Err(errno) = self.inode.remove(name) {
                 self.warn(Step::Attribute, bytes, errno);
             }
         }
         for attribute in wanted {
+            self.mode = None;
             let value = attribute.value.as_deref().unwrap_or_default();
-            let set =
-                setxattr(self.path.as_c_str(), &attribute.name[..], value, XattrFlags::empty());
-            if let Err(errno) = set {
+            if let Err(errno) = self.inode.set(&attribute.name, value) {
                 self.warn(Step::Attribute, &attribute.name, errno);
             }
         }
@@ -196,8 +219,15 @@ impl Entry<'_> {
             mode &= !SETUID_AND_SETGID;
             self.warn(Step::Mode, b"", Errno::PERM);
         }
-        let path: &CStr = &self.path;
-        if let Err(errno) = chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty()) {
+        if self.mode == Some(mode) {
+            return;
+        }
+        let mode = Mode::from_raw_mode(mode);
+        let set = match &self.inode {
+            Inode::Open(fd) => fchmod(fd, mode),
+            Inode::Handle(path) | Inode::Entry(path) => chmodat(CWD, path, mode, AtFlags::empty()),
+        };
+        if let Err(errno) = set {
             self.warn(Step::Mode, b"", errno);
         }
     }
@@ -207,8 +237,13 @@ impl Entry<'_> {
             last_access: timespec(&self.node.atime),
             last_modification: timespec(&self.node.mtime),
         };
-        let path: &CStr = &self.path;
-        if let Err(errno) = utimensat(CWD, path, &times, AtFlags::empty()) {
+        let set = match &self.inode {
+            Inode::Open(fd) => futimens(fd, &times),
+            Inode::Handle(path) | Inode::Entry(path) => {
+                utimensat(CWD, path, &times, AtFlags::empty())
+            }
+        };
+        if let Err(errno) = set {
             self.warn(Step::Times, b"", errno);
         }
     }

@@ -1,4 +1,4 @@
-//! Extended attributes of an inode, by a path that leads to exactly this inode.
+//! Extended attributes of an inode, by an open handle or by a path that leads to exactly this inode.
 //!
 //! Linux has no calls for extended attributes relative to a directory (before 6.13), and none for handles that were opened only as
 //! a place. The path `/proc/self/fd/N` leads to the inode of an open handle without passing through any directory, and
@@ -7,7 +7,9 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use rustix::fs::{getxattr, lgetxattr, listxattr, llistxattr};
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
+use rustix::fs::{getxattr, listxattr, removexattr, setxattr};
+use rustix::fs::{lgetxattr, llistxattr, lremovexattr, lsetxattr};
 use rustix::io::Errno;
 
 use crate::tree::ExtendedAttribute;
@@ -30,35 +32,71 @@ pub(super) fn entry_path(directory: &CStr, name: &CStr) -> CString {
     CString::new(path).unwrap_or_default()
 }
 
-/// Names and values in the order of the filesystem. Attributes that vanish meanwhile are left out.
-pub(super) fn read_all(
-    path: &CStr,
-    follow: bool,
-) -> Result<Vec<ExtendedAttribute>, (Vec<u8>, Errno)> {
-    let list = list(path, follow).map_err(|errno| (Vec::new(), errno))?;
-    let mut all = Vec::new();
-    for name in names(&list) {
-        let call = |space: &mut [u8]| {
-            if follow { getxattr(path, name, space) } else { lgetxattr(path, name, space) }
-        };
-        match read_sized(call) {
-            Ok(value) => {
-                all.push(ExtendedAttribute { name: name.to_bytes().to_vec(), value: Some(value) });
-            }
-            Err(Errno::NODATA) => (),
-            Err(errno) => return Err((name.to_bytes().to_vec(), errno)),
-        }
-    }
-    Ok(all)
+/// How an inode is reached.
+pub(super) enum Inode<'i> {
+    /// By a handle of it that was not only opened as a place. The system does not search for anything then.
+    Open(BorrowedFd<'i>),
+    /// By a path that ends at it, through the symlink of a handle.
+    Handle(CString),
+    /// By a path that ends at it, which may be a symlink itself.
+    Entry(CString),
 }
 
-/// The names, each with a zero byte behind it. Empty where the filesystem has no extended attributes.
-pub(super) fn list(path: &CStr, follow: bool) -> Result<Vec<u8>, Errno> {
-    let call =
-        |space: &mut [u8]| if follow { listxattr(path, space) } else { llistxattr(path, space) };
-    match read_sized(call) {
-        Err(Errno::OPNOTSUPP | Errno::NODATA) => Ok(Vec::new()),
-        answer => answer,
+impl Inode<'_> {
+    /// The names, each with a zero byte behind it. Empty where the filesystem has no extended attributes.
+    pub(super) fn list(&self) -> Result<Vec<u8>, Errno> {
+        let call = |space: &mut [u8]| match self {
+            Self::Open(fd) => flistxattr(fd, space),
+            Self::Handle(path) => listxattr(path, space),
+            Self::Entry(path) => llistxattr(path, space),
+        };
+        match read_sized(call) {
+            Err(Errno::OPNOTSUPP | Errno::NODATA) => Ok(Vec::new()),
+            answer => answer,
+        }
+    }
+
+    fn get(&self, name: &CStr) -> Result<Vec<u8>, Errno> {
+        read_sized(|space| match self {
+            Self::Open(fd) => fgetxattr(fd, name, space),
+            Self::Handle(path) => getxattr(path, name, space),
+            Self::Entry(path) => lgetxattr(path, name, space),
+        })
+    }
+
+    /// Names and values in the order of the filesystem. Attributes that vanish meanwhile are left out.
+    pub(super) fn read_all(&self) -> Result<Vec<ExtendedAttribute>, (Vec<u8>, Errno)> {
+        let list = self.list().map_err(|errno| (Vec::new(), errno))?;
+        let mut all = Vec::new();
+        for name in names(&list) {
+            let bytes = || name.to_bytes().to_vec();
+            match self.get(name) {
+                Ok(value) => all.push(ExtendedAttribute { name: bytes(), value: Some(value) }),
+                Err(Errno::NODATA) => (),
+                Err(errno) => return Err((bytes(), errno)),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Sets one attribute.
+    pub(super) fn set(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+        let flags = XattrFlags::empty();
+        match self {
+            Self::Open(fd) => fsetxattr(fd, name, value, flags),
+            Self::Handle(path) => setxattr(path, name, value, flags),
+            Self::Entry(path) => lsetxattr(path, name, value, flags),
+        }
+    }
+
+    /// Removes one attribute; fine when it is not there.
+    pub(super) fn remove(&self, name: &CStr) -> Result<(), Errno> {
+        let removed = match self {
+            Self::Open(fd) => fremovexattr(fd, name),
+            Self::Handle(path) => removexattr(path, name),
+            Self::Entry(path) => lremovexattr(path, name),
+        };
+        if removed == Err(Errno::NODATA) { Ok(()) } else { removed }
     }
 }
 

@@ -79,8 +79,7 @@ fn repack(
     let writer = BlobWriter::new(repo.clone(), Arc::new(Index::default()), plan.options.blobs);
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut copier =
-            Copier { repo, writer: &writer, plan, scratch: Scratch::default(), open: Vec::new() };
+        let mut copier = Copier::new(repo, plan, &writer);
         while let Some((id, blobs)) = plan.repack.get(next.fetch_add(1, Ordering::Relaxed)) {
             guard()?;
             copier.pack(*id, blobs)?;
@@ -107,36 +106,45 @@ struct Copier<'c> {
     writer: &'c BlobWriter,
     plan: &'c PrunePlan,
     scratch: Scratch,
+    sealed: Vec<u8>,
     open: Vec<u8>,
 }
 
-impl Copier<'_> {
+impl<'c> Copier<'c> {
+    fn new(repo: &'c Repository, plan: &'c PrunePlan, writer: &'c BlobWriter) -> Self {
+        let scratch = Scratch::default();
+        Self { repo, writer, plan, scratch, sealed: Vec::new(), open: Vec::new() }
+    }
+
     fn pack(&mut self, id: PackId, mut blobs: &[PackedBlob]) -> Result<()> {
         while let Some(first) = blobs.first() {
             let (together, rest) = blobs.split_at(run_length(blobs));
             let from = u64::from(first.offset);
             let end = together.last().map_or(from, end_of);
             let length = (end - from) as usize;
-            let bytes = self.repo.backend().read_part(FileKind::Pack, id.0, from, length)?;
+            let mut bytes = std::mem::take(&mut self.sealed);
+            let backend = self.repo.backend();
+            backend.read_part_into(FileKind::Pack, id.0, from, length, &mut bytes)?;
             for blob in together {
                 let at = (u64::from(blob.offset) - from) as usize;
                 let sealed = bytes.get(at..at + blob.length as usize).unwrap_or_default();
                 self.blob(id, blob, sealed)?;
             }
+            self.sealed = bytes;
             blobs = rest;
         }
         Ok(())
     }
 
     fn blob(&mut self, pack: PackId, blob: &PackedBlob, sealed: &[u8]) -> Result<()> {
-        self.open.clear();
-        self.open.extend_from_slice(sealed);
         if self.plan.options.repack_uncompressed && blob.plain.is_none() {
+            self.open.clear();
+            self.open.extend_from_slice(sealed);
             let found = Found { pack, blob: *blob };
             let plain = self.repo.open_blob(&found, &mut self.open)?;
             self.writer.add(&mut self.scratch, blob.kind, blob.id, &plain)?;
         } else {
-            self.repo.key().open_slice(&mut self.open).map_err(|e| RepoError::DamagedBlob {
+            self.repo.key().check(sealed).map_err(|e| RepoError::DamagedBlob {
                 id: blob.id,
                 pack: pack.0,
                 detail: e.to_string(),

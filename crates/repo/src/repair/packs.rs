@@ -5,12 +5,10 @@
 //! blobs twice, and never fewer.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::keep::keep_copy;
 use crate::backend::{BackendError, FileKind};
 use crate::check::damaged_packs;
 use crate::error::{RepoError, Result};
@@ -217,7 +215,7 @@ impl Salvage<'_> {
             blobs.into_iter().partition(|blob| self.is_whole(id, blob, &bytes));
         let mut lost: Lost = bad.into_iter().map(|blob| (blob.kind, blob.id)).collect();
         outcome.salvaged = whole.len() as u64;
-        outcome.copy = Some(keep_copy(&self.options.copies, id, &bytes)?);
+        outcome.copy = Some(keep_copy(&self.options.copies, &format!("pack-{id}"), &bytes)?);
         for blob in whole {
             let sealed = part(&bytes, &blob).unwrap_or_default();
             self.writer.add_sealed(blob.kind, blob.id, sealed, blob.plain)?;
@@ -238,22 +236,4 @@ impl Salvage<'_> {
 fn part<'p>(pack: &'p [u8], blob: &PackedBlob) -> Option<&'p [u8]> {
     let from = blob.offset as usize;
     pack.get(from..from.checked_add(blob.length as usize)?)
-}
-
-/// Writes a pack's bytes into a local folder, durably. A copy that is there already and the same is fine.
-fn keep_copy(folder: &Path, id: PackId, bytes: &[u8]) -> Result<PathBuf> {
-    let path = folder.join(format!("pack-{id}"));
-    let failed = |doing| {
-        let path = path.display().to_string();
-        move |source| RepoError::Local { doing, path, source }
-    };
-    if std::fs::read(&path).is_ok_and(|there| there == bytes) {
-        return Ok(path);
-    }
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    let mut file = file.map_err(failed("create"))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write"))?;
-    let folder = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-    folder.map_err(failed("sync the folder of"))?;
-    Ok(path)
 }

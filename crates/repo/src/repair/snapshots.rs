@@ -1,12 +1,15 @@
 //! Mending snapshots: each gets a version that has all that is left of it.
 //!
 //! Chunks count as missing when no index has them in a pack that is there; whether their bytes are whole only reading tells, so damaged packs are repaired
-//! first (`packs`). A snapshot whose root cannot be read has nothing left. Files of snapshots that cannot be read are told and left alone.
+//! first (`packs`). A snapshot whose root cannot be read has nothing left. Files of snapshots that cannot be read are told,
+//! and removed only on request, with a copy of each left behind.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::keep::keep_copy;
 use super::stock::Stock;
 use super::trees::{KeepWhole, Loss};
 use super::{detail_of, is_damage};
@@ -32,6 +35,8 @@ pub struct SnapshotRepairOptions {
     pub snapshots: Vec<SnapshotId>,
     /// The damaged versions go. Otherwise they stay and the new ones get the tag `repaired`.
     pub forget: bool,
+    /// Files of snapshots that cannot be read go, and this local folder gets a copy of each, as `snapshot-ID`.
+    pub forget_unreadable: Option<PathBuf>,
     /// Nothing is changed; it is only found out what would be.
     pub dry_run: bool,
 }
@@ -49,6 +54,8 @@ pub struct SnapshotRepair {
     pub protected: Vec<SnapshotId>,
     /// Files of snapshots that cannot be read, and why.
     pub unreadable: Unreadable,
+    /// Those of them that were removed, and their copies.
+    pub removed: Vec<(SnapshotId, PathBuf)>,
     /// What is lost in which snapshot, at most 10,000 of it.
     pub losses: Vec<Loss>,
     /// How much is lost, also what is not listed.
@@ -60,7 +67,7 @@ pub struct SnapshotRepair {
 /// Mends snapshots. `guard` says before each change whether the exclusive lock is still held.
 ///
 /// # Errors
-/// [`RepoError::Damaged`] for an index file that cannot be read, [`RepoError::Refused`] when something is missing that may be in a pack that no index names:
+/// [`RepoError::Local`] when a copy cannot be written, [`RepoError::Damaged`] for an index file that cannot be read, [`RepoError::Refused`] when something is missing that may be in a pack that no index names:
 /// the index is to be repaired first. Failures of the place; what `guard` says. Nothing that could be read is lost after any of them.
 ///
 /// # Examples
@@ -125,7 +132,28 @@ pub fn repair_snapshots(
         let going: Vec<_> = report.empty.iter().copied().filter(|id| !refused(id)).collect();
         remove_snapshots(repo, &going)?;
     }
+    if let Some(copies) = &options.forget_unreadable {
+        report.removed = remove_unreadable(repo, &report.unreadable, copies, guard)?;
+    }
     Ok(report)
+}
+
+/// Removes files of snapshots that cannot be read; their bytes are kept in a local folder.
+fn remove_unreadable(
+    repo: &Repository,
+    unreadable: &Unreadable,
+    copies: &Path,
+    guard: &(dyn Fn() -> Result<()> + Sync),
+) -> Result<Vec<(SnapshotId, PathBuf)>> {
+    let mut removed = Vec::new();
+    for (id, _) in unreadable {
+        let bytes = repo.backend().read(FileKind::Snapshot, id.0)?;
+        let copy = keep_copy(copies, &format!("snapshot-{id}"), &bytes)?;
+        guard()?;
+        remove_snapshots(repo, &[*id])?;
+        removed.push((*id, copy));
+    }
+    Ok(removed)
 }
 
 /// Mends the trees; gives the snapshots that change with their new versions.

@@ -85,9 +85,12 @@ fn fetch(run: &Run, files: &Files, decoder: &mut Decoder, range: Range<usize>) {
     let end = wants.iter().map(Want::end).max().unwrap_or_default();
     let length = usize::try_from(end - first.start()).unwrap_or(usize::MAX);
     let pack = files.batch.found(first).pack;
-    let read = run.repo.backend().read_part(FileKind::Pack, pack.0, first.start(), length);
-    // What a failed reading leaves empty is tried blob by blob, from other packs too.
-    let mut sealed = read.unwrap_or_default();
+    let mut sealed = std::mem::take(&mut decoder.sealed);
+    let backend = run.repo.backend();
+    if backend.read_part_into(FileKind::Pack, pack.0, first.start(), length, &mut sealed).is_err() {
+        // What a failed reading leaves empty is tried blob by blob, from other packs too.
+        sealed.clear();
+    }
     for group in wants.chunk_by(Want::same_place) {
         if run.is_over() {
             return;
@@ -106,6 +109,7 @@ fn fetch(run: &Run, files: &Files, decoder: &mut Decoder, range: Range<usize>) {
             Err(error) => group.iter().for_each(|want| missing(run, files, want, &found, &error)),
         }
     }
+    decoder.sealed = sealed;
 }
 
 fn missing(run: &Run, files: &Files, want: &Want, found: &Found, error: &RepoError) {
@@ -125,6 +129,7 @@ fn missing(run: &Run, files: &Files, want: &Want, found: &Found, error: &RepoErr
 #[derive(Default)]
 struct Decoder {
     zstd: Option<zstd::bulk::Decompressor<'static>>,
+    sealed: Vec<u8>,
     plain: Vec<u8>,
 }
 

@@ -1,6 +1,6 @@
 //! A file of the target: opened or made, written in any order by several threads, given its metadata and closed.
 //!
-//! New files are made for their owner only and refuse to replace anything. Handles of files with many chunks are kept open within a limit;
+//! New files refuse to replace anything, and nobody may read them before they are whole who may not read them then. Handles of files with many chunks are kept open within a limit;
 //! one that was closed is opened again by name, and only if the same inode is still there.
 
 use std::collections::VecDeque;
@@ -163,7 +163,8 @@ impl<'f> Files<'f> {
                     | OFlags::EXCL
                     | OFlags::NOFOLLOW
                     | OFlags::CLOEXEC;
-                let made = openat(&*dir, name.as_c_str(), flags, Mode::RUSR | Mode::WUSR);
+                let mode = self.run.writer.mode_at_birth(&file.node);
+                let made = openat(&*dir, name.as_c_str(), flags, mode);
                 return made.map_err(|e| LocalError::system(Step::Create, name.as_bytes(), e));
             }
         };

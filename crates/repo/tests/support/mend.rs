@@ -1,4 +1,4 @@
-//! Ending what mends a repository at each of its changes, and running it again.
+//! Failures of what mends a repository at each of its changes and at many reads, and running it again.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use tintype_repo::{
     BlobId, BlobKind, BlobOptions, BlobWriter, MemoryBackend, Repository, Result, Scratch,
-    SnapshotFile, Trouble, decode_tree,
+    SnapshotFile, decode_tree,
 };
+
+use tintype_testkit::faulty::{Fault, Round, Side, everywhere};
 
 use crate::support::{Expected, check_all, read_back};
 
@@ -27,32 +29,35 @@ pub fn readable(repo: &Repository, expected: &Expected, when: &str) {
     }
 }
 
-/// Runs `run` on copies of `base`, ended by a full disk or a kill at each of its changes; `look` looks at what is left. Then it runs again, and
-/// afterwards everything is sound and `look` looks again.
+/// Reads that are met of each run.
+const READS: u64 = 30;
+
+/// Runs `run` on copies of `base` with a failure at each of its changes - one that fails, one whose answer is lost, an end for good - and at many
+/// reads; `look` looks at what is left. Then it runs again, and afterwards everything is sound and `look` looks again.
 pub fn end_at_every_change<T>(
     base: &MemoryBackend,
     name: &str,
     run: impl Fn(&Repository) -> Result<T>,
     look: impl Fn(&Repository, &str, bool),
 ) {
-    for changes in 0.. {
-        let backend = base.copy();
-        let repo = open(&backend);
-        backend.set_trouble(Trouble::FailAfter(changes));
-        let ended = run(&repo);
-        backend.set_trouble(Trouble::None);
-        let when = format!("{name} ended after {changes}");
-        look(&repo, &when, false);
+    let base = base.copy();
+    tintype_repo::hostile::weak_key(&open(&base), b"secret");
+    let meet = |round: &Round| {
+        let ended = Repository::open(round.faulty.clone(), b"secret").and_then(|repo| run(&repo));
+        let when = format!("{name}, {}", round.when);
+        assert!(ended.is_ok() || !round.calm, "{when}: {:?}", ended.err());
+        let repo = open(&round.real);
+        look(&repo, &when, round.calm);
         let when = format!("{when}, run again");
         run(&repo).map(drop).unwrap_or_else(|error| panic!("{when}: {error}"));
         let report = check_all(&repo);
         assert!(report.is_sound(), "{when}: {:?}", report.findings);
         look(&repo, &when, true);
-        if ended.is_ok() {
-            assert!(changes > 0, "{name}: changes nothing");
-            return;
-        }
-    }
+    };
+    let changes = [Fault::Once, Fault::Unheard, Fault::Gone];
+    let count = everywhere(&base, Side::Changes, &changes, u64::MAX, meet);
+    assert!(count > 0, "{name}: changes nothing");
+    everywhere(&base, Side::Reads, &[Fault::Once, Fault::Gone], READS, meet);
 }
 
 /// Stores trees, also such that our encoder would refuse.

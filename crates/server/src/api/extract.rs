@@ -1,7 +1,8 @@
 //! Reading requests so that every refusal is a problem document.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use tintype_app::{AppError, AppResult};
 use tintype_model::{MomentName, SnapshotRef, VolumeName};
@@ -22,6 +23,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = bytes.map_err(|e| refuse(e.body_text()))?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|e| refuse(e.to_string()))
+    }
+}
+
+/// The names in a path.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let found = axum::extract::Path::from_request_parts(parts, state).await;
+        found.map(|path| Self(path.0)).map_err(|e| {
+            let object = format!("resource {}", parts.uri.path());
+            Problem(AppError::invalid(object, e.body_text(), "Escape names as UTF-8: a%20b."))
+        })
     }
 }
 

@@ -1,14 +1,14 @@
 //! `/filesystems`, as volumes of either kind; mount and unmount.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::put;
 use tintype_app::types::{DeletedInfo, FsCreate, FsInfo, FsUpdate, MountRequest};
 use tintype_app::{App, AppResult};
 use tintype_model::VolumeName;
 
-use super::extract::{Body, Pairs, flag, only, volume};
+use super::extract::{Body, Pairs, Path, flag, only, volume};
 use super::volumes::{self, Kind};
 use super::{Shared, answer};
 use crate::problem::Problem;

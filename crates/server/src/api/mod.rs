@@ -4,6 +4,7 @@
 mod disks;
 mod extract;
 mod filesystems;
+mod images;
 mod maintenance;
 mod snapshots;
 mod volumes;
@@ -16,7 +17,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tintype_app::{App, AppError, AppResult, ErrorKind};
+use tintype_app::{App, AppError, AppResult, ErrorKind, Stop, until};
 use tokio::sync::Notify;
 
 use crate::problem::Problem;
@@ -40,6 +41,7 @@ pub fn router(shared: Shared) -> Router {
             "/api/v1",
             filesystems::routes()
                 .merge(disks::routes())
+                .merge(images::routes())
                 .merge(snapshots::routes())
                 .merge(maintenance::routes()),
         )
@@ -66,15 +68,35 @@ async fn no_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem 
     ))
 }
 
-/// Runs a use case and writes its result.
+/// Asks for the end of a use case when it is dropped. A client that goes away has its handler dropped.
+struct Leaves(Stop);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
+/// Runs a use case and writes its result. What only reads ends early when the client has gone; what changes something is done to its end.
 async fn answer<T, F>(shared: &Shared, work: F) -> Result<Response, Problem>
 where
     T: Serialize,
     F: FnOnce(&App) -> AppResult<T> + Send + 'static,
 {
     let app = Arc::clone(&shared.app);
+    let stop = Stop::default();
+    let _leaves = Leaves(stop.clone());
     // The text is made on the blocking pool too: lists can be long.
-    let work = move || work(&app).and_then(|value| json(&value));
+    let work = move || {
+        let done = until(&stop, || work(&app));
+        if stop.is_asked() {
+            tracing::info!(
+                ended_early = done.is_err(),
+                "a client went away before its answer came"
+            );
+        }
+        done.and_then(|value| json(&value))
+    };
     let body = tokio::task::spawn_blocking(work).await.map_err(|e| Problem(broken(&e)))??;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

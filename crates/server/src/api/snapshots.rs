@@ -1,7 +1,7 @@
 //! `/snapshots`, `/volumes/{volume}/snapshots/{name}`, `/diff` and `/space`.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tintype_app::types::{
@@ -10,7 +10,7 @@ use tintype_app::types::{
 use tintype_app::{AppError, AppResult};
 use tintype_model::{SnapshotFilter, Tags, VolumeName};
 
-use super::extract::{Body, Pairs, flag, moment, only, snapshot, value};
+use super::extract::{Body, Pairs, Path, flag, moment, only, snapshot, value};
 use super::{Shared, answer};
 use crate::problem::Problem;
 

@@ -1,7 +1,7 @@
 //! What can be done with volumes of either kind, at the path of the kind: make, list, show, change, delete.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use tintype_app::types::DeletedInfo;
 use tintype_app::{App, AppResult};
 use tintype_model::VolumeName;
 
-use super::extract::{Body, Pairs, flag, only, volume};
+use super::extract::{Body, Pairs, Path, flag, only, volume};
 use super::{Shared, answer};
 use crate::problem::Problem;
 

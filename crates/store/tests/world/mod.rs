@@ -5,7 +5,7 @@
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use tintype_history::codec::{
     Bytes, decode_keys, parse_row, prefix, row_range, space_row, version_row,
 };
@@ -18,7 +18,7 @@ use tintype_model::{
 use tintype_segments::{MemoryFiles, Options, Segments};
 use tintype_store::{
     BLOCK, Key, LineOwner, LineRef, LiveLine, Moment, MomentRef, NewSnapshot, NewVolume, Piece,
-    Store, StoreError, StoreOptions,
+    Store, StoreError, StoreOptions, Usage,
 };
 
 /// A record of the model: body, and a tag for each block.
@@ -109,11 +109,8 @@ pub fn block(tag: u64) -> Vec<u8> {
     out
 }
 
-fn serve(store: &Arc<Store>, line: LineRef) -> Result<Arc<Owner>, StoreError> {
-    let owner = Arc::new(Owner { line: Mutex::new(store.open_line(line)?) });
-    let weak: Weak<dyn LineOwner> = Arc::<Owner>::downgrade(&owner);
-    store.register(line, weak)?;
-    Ok(owner)
+pub fn serve(store: &Arc<Store>, line: LineRef) -> Result<Arc<Owner>, StoreError> {
+    store.serve(line, |line| Ok(Arc::new(Owner { line: Mutex::new(line) })))
 }
 
 impl World {
@@ -399,8 +396,7 @@ impl World {
 
     /// What all volumes are said to use.
     fn paid(&self) -> u64 {
-        let usage = self.vols.iter().map(|vol| self.store.usage(vol.id));
-        usage.map(|usage| usage.live_bytes + usage.snapshot_bytes).sum()
+        self.usages().iter().map(|usage| usage.live_bytes + usage.snapshot_bytes).sum()
     }
 
     /// Finishes due work and notes the prediction.
@@ -462,7 +458,14 @@ impl World {
     pub fn reopen(&mut self) -> Result<(), StoreError> {
         self.log.push("reopen".to_owned());
         self.store.sync()?;
-        self.reopen_on(self.kv.clone(), self.files.clone())
+        let kept = self.usages();
+        self.reopen_on(self.kv.clone(), self.files.clone())?;
+        assert_eq!(self.usages(), kept, "usage as it was kept, against a count from the rows");
+        Ok(())
+    }
+
+    fn usages(&self) -> Vec<Usage> {
+        self.vols.iter().map(|vol| self.store.usage(vol.id)).collect()
     }
 
     pub fn reopen_on(

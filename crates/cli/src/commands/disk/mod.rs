@@ -3,11 +3,14 @@
 mod changes;
 mod create;
 mod delete;
+mod export;
+mod import;
 mod list;
 mod rename;
 mod resize;
 mod set;
 mod show;
+mod transfer;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,6 +40,10 @@ pub enum Command {
     Rename(rename::Args),
     /// Delete it
     Delete(delete::Args),
+    /// Make a disk of an image, or lead a disk on by a delta: raw, VHD, qcow2
+    Import(import::Args),
+    /// Write a disk or a snapshot as an image: raw, VHD, qcow2; or only what differs from a base
+    Export(export::Args),
     /// Show which ranges differ between two moments
     Changes(changes::Args),
     /// Read everything that a moment holds, and verify its checksums
@@ -54,6 +61,8 @@ pub fn run(global: &Global, command: Command) -> CliResult<ExitCode> {
         Command::Set(args) => set::run(global, &args).map(done),
         Command::Rename(args) => rename::run(global, args).map(done),
         Command::Delete(args) => delete::run(global, &args).map(done),
+        Command::Import(args) => import::run(global, args).map(done),
+        Command::Export(args) => export::run(global, &args).map(done),
         Command::Changes(args) => changes::run(global, &args).map(done),
         Command::Verify(args) => verify::run(global, args),
     }

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use tintype_repo::{IndexRepair, IndexRepairOptions, LockMode, repair_index};
 
 use super::super::repo::Place;
-use super::super::repo::interrupt::guard;
 use super::super::repo::mending::watched;
 use crate::error::CliResult;
 use crate::options::Global;
@@ -27,10 +26,9 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let (repo, lock) = args.place.open_locked(LockMode::Exclusive)?;
     let options = IndexRepairOptions { read_all: args.read_all, dry_run: args.dry_run, threads: 0 };
-    let (progress, shown) = watched(global.json);
-    let report = repair_index(&repo, &options, &progress, &|| guard(&lock));
-    drop(shown);
-    let report = report?;
+    let report = watched(global.json, &lock, |progress, guard| {
+        repair_index(&repo, &options, progress, guard)
+    })?;
     if global.json {
         return output::json(&in_json(args.dry_run, &report));
     }

@@ -8,7 +8,6 @@ use tintype_repo::{
     repair_packs,
 };
 
-use super::super::repo::interrupt::guard;
 use super::super::repo::mending::watched;
 use super::super::repo::{Place, one_id};
 use crate::error::CliResult;
@@ -40,10 +39,9 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
         }
     }
     let options = PackRepairOptions { packs, copies: args.copies.clone(), threads: 0 };
-    let (progress, shown) = watched(global.json);
-    let report = repair_packs(&repo, &options, &progress, &|| guard(&lock));
-    drop(shown);
-    let report = report?;
+    let report = watched(global.json, &lock, |progress, guard| {
+        repair_packs(&repo, &options, progress, guard)
+    })?;
     if global.json { output::json(&in_json(&report)) } else { tell(&report) }
 }
 

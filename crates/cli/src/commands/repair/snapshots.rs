@@ -1,5 +1,7 @@
 //! `tintype repair snapshots [SNAP...]`: what is missing is taken out of snapshots, and the rest kept.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tintype_repo::{
@@ -7,7 +9,6 @@ use tintype_repo::{
 };
 
 use super::super::repo::Place;
-use super::super::repo::interrupt::guard;
 use super::super::repo::mending::{
     losses, named, refuse_protected, tell_losses, tell_versions, versions, watched,
 };
@@ -26,6 +27,12 @@ pub struct Args {
     /// Remove the damaged versions, and snapshots of which nothing is left; protected ones stay
     #[arg(long)]
     forget: bool,
+    /// Remove files of snapshots that cannot be read, once `tintype recover` has found their trees
+    #[arg(long, conflicts_with = "snapshots")]
+    forget_unreadable: bool,
+    /// The folder that gets a copy of each file that --forget-unreadable removes
+    #[arg(long, value_name = "DIR", default_value = ".", requires = "forget_unreadable")]
+    copies: PathBuf,
     /// Only show what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -41,12 +48,12 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let options = SnapshotRepairOptions {
         snapshots: chosen.iter().map(|snapshot| snapshot.id).collect(),
         forget: args.forget,
+        forget_unreadable: args.forget_unreadable.then(|| args.copies.clone()),
         dry_run: args.dry_run,
     };
-    let (progress, shown) = watched(global.json);
-    let report = repair_snapshots(&repo, &options, Timestamp::now(), &progress, &|| guard(&lock));
-    drop(shown);
-    let report = report?;
+    let report = watched(global.json, &lock, |progress, guard| {
+        repair_snapshots(&repo, &options, Timestamp::now(), progress, guard)
+    })?;
     if global.json {
         output::json(&in_json(args.dry_run, &report))?;
     } else {
@@ -66,14 +73,7 @@ fn tell(args: &Args, report: &SnapshotRepair) -> CliResult<()> {
         };
         output::line(&format!("snapshot {}: nothing is left of it{fate}", id.0.short()))?;
     }
-    for (id, detail) in &report.unreadable {
-        output::line(&format!("snapshot {id} cannot be read: {detail}"))?;
-    }
-    if !report.unreadable.is_empty() {
-        output::line(
-            "`tintype recover` finds their trees; move these files out of the repository's folder `snapshots` then",
-        )?;
-    }
+    tell_unreadable(args, report)?;
     output::line(&format!(
         "{} snapshots mended, {} lack nothing",
         report.repaired.len(),
@@ -81,10 +81,34 @@ fn tell(args: &Args, report: &SnapshotRepair) -> CliResult<()> {
     ))
 }
 
+fn tell_unreadable(args: &Args, report: &SnapshotRepair) -> CliResult<()> {
+    for (id, detail) in &report.unreadable {
+        let kept = report.removed.iter().find(|(removed, _)| removed == id);
+        let fate = match kept {
+            Some((_, copy)) => {
+                let copy = output::printable(&copy.to_string_lossy());
+                format!("; it is removed, its bytes are kept in {copy}")
+            }
+            None if args.forget_unreadable => "; it would be removed".to_owned(),
+            None => String::new(),
+        };
+        output::line(&format!("snapshot {id} cannot be read: {detail}{fate}"))?;
+    }
+    match report.unreadable.is_empty() || args.forget_unreadable {
+        true => Ok(()),
+        false => output::line(
+            "`tintype recover` finds their trees; `tintype repair snapshots --forget-unreadable` removes these files then",
+        ),
+    }
+}
+
 fn in_json(dry_run: bool, report: &SnapshotRepair) -> Value {
     let unreadable =
         report.unreadable.iter().map(|(id, detail)| json!({ "id": id, "detail": detail }));
+    let removed = report.removed.iter();
+    let removed = removed.map(|(id, copy)| json!({ "id": id, "copy": copy.to_string_lossy() }));
     json!({
+        "removed": removed.collect::<Vec<_>>(),
         "dry_run": dry_run, "repaired": versions(&report.repaired), "sound": report.sound, "empty": report.empty,
         "protected": report.protected, "unreadable": unreadable.collect::<Vec<_>>(), "lost": report.lost,
         "losses": losses(&report.losses),

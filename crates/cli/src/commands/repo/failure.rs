@@ -2,15 +2,13 @@
 
 use tintype_repo::{BackendError, FileKind, RepoError};
 
-use crate::error::CliError;
+use crate::error::{CliError, STOPPED};
 
 /// Some of the sources could not be read; the snapshot was saved without them.
 pub const INCOMPLETE: u8 = 3;
 const NO_REPOSITORY: u8 = 10;
 const LOCKED: u8 = 11;
 const WRONG_PASSWORD: u8 = 12;
-/// A signal ended the work.
-pub const STOPPED: u8 = 130;
 
 impl From<RepoError> for CliError {
     fn from(error: RepoError) -> Self {

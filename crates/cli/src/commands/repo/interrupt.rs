@@ -2,14 +2,14 @@
 //!
 //! Work that stops leaves what is sound: packs with their index, no half snapshot, and no lock. At once means without the index and with the lock.
 
-use std::io::Write;
 use std::sync::OnceLock;
 
 use tintype_repo::{Lock, RepoError, Stop};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
-use super::failure::STOPPED;
-use crate::error::{CliError, CliResult};
+use crate::error::{CliError, CliResult, STOPPED};
+use crate::notice::notice;
+use crate::signals;
 
 static STOP: OnceLock<Stop> = OnceLock::new();
 static LISTENING: OnceLock<()> = OnceLock::new();
@@ -24,31 +24,13 @@ pub fn listen() -> CliResult<()> {
     if LISTENING.set(()).is_err() {
         return Ok(());
     }
-    let failed = |e: std::io::Error| {
-        CliError::failure(format!("signals: {e}"), "Check the limits of this user: threads, files.")
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    let runtime = runtime.map_err(failed)?;
-    let inside = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    drop(inside);
-    let wait = move || loop {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        });
+    signals::each(&[SignalKind::interrupt(), SignalKind::terminate()], || {
         if stop().is_asked() {
             std::process::exit(i32::from(STOPPED));
         }
         stop().ask();
-        let text = b"\ntintype: stopping; a second signal ends it at once\n";
-        drop(std::io::stderr().write_all(text));
-    };
-    let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(wait);
-    thread.map(drop).map_err(failed)
+        notice("stopping; a second signal ends it at once");
+    })
 }
 
 /// To be asked before anything is removed and before a snapshot is written: is the lock ours, and is the work still wanted?

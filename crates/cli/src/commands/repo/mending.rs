@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
-use tintype_repo::{BlobId, Loss, MendProgress, Moment, SnapshotFile, SnapshotId};
+use tintype_repo::{BlobId, Lock, Loss, MendProgress, Moment, RepoError, SnapshotFile, SnapshotId};
 
 use super::Choice;
 use super::actor;
@@ -32,11 +32,20 @@ impl Watched for Watch {
     }
 }
 
-/// Counters of work, and what shows them until it is dropped.
-pub fn watched(json: bool) -> (Arc<MendProgress>, Shown) {
+/// What is asked before each change.
+pub type Guard<'g> = &'g (dyn Fn() -> Result<(), RepoError> + Sync);
+
+/// Does work that is shown while it runs; it gets its counters, and what says before each change whether it may go on.
+pub fn watched<T>(
+    json: bool,
+    lock: &Lock,
+    work: impl FnOnce(&MendProgress, Guard<'_>) -> Result<T, RepoError>,
+) -> CliResult<T> {
     let progress = Arc::new(MendProgress::new(interrupt::stop()));
     let shown = Shown::start(Style { json, quiet: false }, Watch(Arc::clone(&progress)));
-    (progress, shown)
+    let done = work(&progress, &|| interrupt::guard(lock));
+    drop(shown);
+    Ok(done?)
 }
 
 /// The snapshots that were named, each once; none named: none.

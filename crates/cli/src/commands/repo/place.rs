@@ -15,6 +15,7 @@ use tintype_repo::{
 
 use super::{Choice, interrupt};
 use crate::error::{CliError, CliResult};
+use crate::notice::notice;
 use crate::paths;
 
 /// Options of every command that works on a repository.
@@ -140,7 +141,7 @@ impl Place {
             ca_certificates: file.map(read).transpose()?,
             patience: Patience::default(),
             notice: Some(Arc::new(|e, pause| {
-                eprintln!("{e}; trying again in {:.0} s", pause.as_secs_f64().ceil());
+                notice(&format!("{e}; trying again in {:.0} s", pause.as_secs_f64().ceil()));
             })),
         })
     }
@@ -155,6 +156,18 @@ impl Place {
         Ok(Repository::open(backend, self.password(false)?.as_bytes())?)
     }
 
+    /// As [`Place::open_locked`] for who only reads, or asks the lock before anything is removed and before a snapshot is written: the
+    /// lock's second look happens meanwhile.
+    pub fn open_locking(&self, mode: LockMode) -> CliResult<(Repository, Lock)> {
+        if self.retry_lock > 0 {
+            return self.open_locked(mode);
+        }
+        let repo = self.open()?;
+        interrupt::listen()?;
+        let lock = Lock::begin(&repo, mode, &actor())?;
+        Ok((repo, lock))
+    }
+
     /// The open repository with a lock that is held while it lives.
     pub fn open_locked(&self, mode: LockMode) -> CliResult<(Repository, Lock)> {
         let repo = self.open()?;
@@ -162,7 +175,7 @@ impl Place {
         let wait = LockWait {
             patience: Duration::from_secs(self.retry_lock),
             stop: &interrupt::stop(),
-            notice: &|held| eprintln!("tintype: {held}; waiting for at most {} s", self.retry_lock),
+            notice: &|held| notice(&format!("{held}; waiting for at most {} s", self.retry_lock)),
         };
         let lock = Lock::take_waiting(&repo, mode, &actor(), &wait)?;
         Ok((repo, lock))

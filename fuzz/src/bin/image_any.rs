@@ -1,0 +1,4 @@
+//! See `tintype_image::hostile::any`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tintype_image::hostile::any(data));
