@@ -145,7 +145,7 @@ fn webdav_fulfils_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_running, place)) = webdav(folder.path()) else { return };
     let with_login = place.replacen("http://", "http://me:p%3Aw@", 1);
-    fulfils_the_contract(|name| format!("{with_login}/not yet/{name}/"), &access(&[], &[]));
+    fulfils_the_contract(|name| format!("{with_login}/not%20yet/{name}/"), &access(&[], &[]));
     let left: Vec<_> = walk(folder.path()).into_iter().filter(|p| p.contains("-tmp-")).collect();
     assert!(left.is_empty(), "{left:?}");
 }

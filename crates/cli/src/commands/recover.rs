@@ -20,7 +20,7 @@ pub struct Args {
 
 /// Recovers, then says what was found.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
-    let (repo, lock) = args.place.open_locked(LockMode::Exclusive)?;
+    let (repo, lock) = args.place.without_cache().open_locked(LockMode::Exclusive)?;
     let (progress, shown) = watched(global.json);
     let found = recover(&repo, own_snapshot(), Timestamp::now(), &progress, &|| guard(&lock));
     drop(shown);

@@ -147,7 +147,7 @@ impl Session {
             written => written,
         };
         let named = match written {
-            Ok(()) => self.rename(temporary, path).await,
+            Ok(()) => self.rename(temporary, path, data).await,
             Err(e) => Err(e),
         };
         if named.is_err() {
@@ -178,8 +178,8 @@ impl Session {
         Ok(())
     }
 
-    /// Over a file of this name too.
-    async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+    /// Over a file of this name too. `data` is what the file holds.
+    async fn rename(&self, from: &str, to: &str, data: &[u8]) -> io::Result<()> {
         if self.renames_over {
             let mut names = Vec::new();
             for name in [from, to] {
@@ -193,9 +193,12 @@ impl Session {
                 _ => Err(failed(Error::UnexpectedPacket)),
             };
         }
-        // Plain renaming fails where there is a file: then that one goes.
+        // Plain renaming fails where there is a file. The same content stays, for others may be reading it; other content gives way.
         match self.raw.rename(from, to).await {
             Err(Error::Status(_)) if self.raw.stat(to).await.is_ok() => {
+                if self.read(to, None).await.is_ok_and(|there| there == data) {
+                    return self.remove(from).await;
+                }
                 self.answer(self.raw.remove(to).await)?;
                 self.answer(self.raw.rename(from, to).await).map(drop)
             }
