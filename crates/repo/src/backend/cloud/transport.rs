@@ -83,6 +83,10 @@ impl HttpTransport for Transport {
         let answer = self.exchange(request).map_err(|e| {
             Error::new(ErrorKind::Unexpected, e.to_string()).set_source(e).set_temporary()
         })?;
+        // Not every service of the library says so.
+        if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Err(Error::new(ErrorKind::RangeNotSatisfied, "the file ends before"));
+        }
         Ok(answer.map(|data| {
             let data = (!data.is_empty()).then(|| Ok(Buffer::from(data)));
             HttpBody::new(stream::iter(data), None)
