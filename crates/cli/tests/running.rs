@@ -371,3 +371,73 @@ fn servers_are_checked_against_the_certificates_that_are_named() {
         Some(1)
     );
 }
+
+/// Files below a folder whose names are ids.
+fn copies(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| match path.is_dir() {
+            // The folder of a repository is named by an id as well.
+            true => copies(&path),
+            false => usize::from(path.file_name().unwrap().len() == 64),
+        })
+        .sum()
+}
+
+#[test]
+fn copies_of_what_lies_far_away_are_kept_near_by() {
+    let fixture = Fixture::new();
+    if Command::new("rclone").arg("version").output().is_err() {
+        eprintln!("SKIPPED: rclone is not installed");
+        return;
+    }
+    let place = format!("rclone::local:{}", fixture.folder.path().join("far").display());
+    let source = fixture.source();
+    let source = source.to_str().unwrap();
+    let cache = fixture.folder.path().join(".cache/tintype");
+    let ok = |args: &[&str]| fixture.ok(&[args, &["--repo", &place]].concat());
+    ok(&["repo", "init"]);
+    ok(&["backup", source, "--no-cache"]);
+    ok(&["check", "--read-data"]);
+    assert!(!cache.exists(), "nothing is kept so far");
+    ok(&["ls", "latest"]);
+    assert_eq!(copies(&cache), 3, "a snapshot, an index, a pack of trees");
+    // Named folders take its place.
+    let named = fixture.folder.path().join("named");
+    let mut by_variable = fixture.command(TINTYPE);
+    by_variable.args(["ls", "latest", "--repo", &place]).env("RESTIC_CACHE_DIR", &named);
+    assert!(by_variable.output().unwrap().status.success());
+    assert_eq!(copies(&named), 3);
+    // A damaged copy is as good as none.
+    let root = fs::read_dir(&cache).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir());
+    for snapshot in fs::read_dir(root.unwrap().join("snapshots")).unwrap() {
+        fs::write(snapshot.unwrap().path(), "damaged").unwrap();
+    }
+    assert!(ok(&["ls", "latest"]).contains("a.txt"));
+    // A folder that cannot be one costs speed, and is named.
+    let file = fixture.source().join("a.txt");
+    let args = ["ls", "latest", "--repo", &place, "--cache-dir", file.to_str().unwrap()];
+    let output = fixture.run(&args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("no copies are kept"), "{said}");
+    // A local repository has none.
+    fixture.ok(&["backup", source]);
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 2, "one repository and the tag");
+}
+
+#[test]
+fn settings_of_places_are_checked() {
+    let fixture = Fixture::new();
+    for wrong in ["rclone.progam=x", "rclone.program"] {
+        let output = fixture.run(&["repo", "config", "-o", wrong]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(2) && said.contains(wrong.trim_end_matches("=x")),
+            "{said}"
+        );
+    }
+    let args = ["repo", "config", "--repo", "rclone:x:y", "-o", "rclone.program=/nowhere/rclone"];
+    let output = fixture.run(&args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("/nowhere/rclone"), "{said}");
+}

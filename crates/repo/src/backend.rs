@@ -1,29 +1,46 @@
 //! The port to the place where a repository lies: a few kinds of write-once files.
 //!
-//! Adapters: [`LocalFolder`], [`RestBackend`], [`MemoryBackend`] for tests; [`Retrying`] goes around those that lie behind a network. One
+//! Adapters: [`LocalFolder`], [`RestBackend`], [`Rclone`], [`MemoryBackend`] for tests; [`Retrying`] and [`Cached`] go around those that lie behind a network. One
 //! contract suite (`tests/backends.rs`) holds for all of them. [`Location`] is what people write, [`open_location`] makes an adapter of it.
 //! The port knows neither keys nor forms: it moves sealed bytes.
 
 mod access;
+mod cache;
+mod child;
+#[cfg(feature = "remote")]
+mod cloud;
 mod local;
 mod location;
 mod memory;
+mod options;
+mod rclone;
 mod rest;
 mod retry;
 mod secret;
+#[cfg(feature = "remote")]
+mod sftp;
+mod web;
 
 use std::fmt;
 use std::io;
 
 use crate::id::Id;
 
-pub use access::{Access, open_location};
+pub use access::{Access, open_location, variables};
+pub use cache::Cached;
+#[cfg(feature = "remote")]
+pub use cloud::Cloud;
 pub use local::LocalFolder;
 pub use location::{Location, NotALocation, RestUrl};
 pub use memory::{MemoryBackend, Trouble};
+pub use options::{NotAnOption, PlaceOptions};
+pub use rclone::Rclone;
 pub use rest::{RestBackend, RestOptions};
 pub use retry::{Clock, Notice, Patience, Retrying, SystemClock};
 pub use secret::Secret;
+#[cfg(feature = "remote")]
+pub use sftp::Sftp;
+pub use web::Limits;
 
 /// What a file of a repository is; also the name of its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -207,4 +224,26 @@ pub trait Backend: Send + Sync {
 
     /// Removes a file. Fine when it is not there.
     fn remove(&self, kind: FileKind, id: Id) -> Result<()>;
+
+    /// Like [`Backend::read_part`] for a pack that holds trees: these are read again and again, so that copies near by are worth while. The
+    /// bytes may come from a damaged copy: see [`Backend::drop_copy`].
+    fn read_trees(&self, pack: Id, offset: u64, len: usize) -> Result<Vec<u8>> {
+        self.read_part(FileKind::Pack, pack, offset, len)
+    }
+
+    /// Like [`Backend::write`] for a pack that holds trees.
+    fn write_trees(&self, pack: Id, data: &[u8]) -> Result<()> {
+        self.write(FileKind::Pack, pack, data)
+    }
+
+    /// Files of which a copy is kept near by.
+    fn copies(&self, _kind: FileKind) -> Vec<Id> {
+        Vec::new()
+    }
+
+    /// Throws away a copy, because its file is gone or what was read of it is damaged. True when there was one: reading again then asks the
+    /// place itself.
+    fn drop_copy(&self, _kind: FileKind, _id: Id) -> bool {
+        false
+    }
 }

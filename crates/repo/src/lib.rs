@@ -49,9 +49,9 @@ mod watch;
 mod writer;
 
 pub use backend::{
-    Access, Backend, BackendError, Clock, FileKind, LocalFolder, Location, MemoryBackend,
-    NotALocation, Notice, Patience, RestBackend, RestOptions, RestUrl, Retrying, Secret,
-    SystemClock, Trouble, open_location,
+    Access, Backend, BackendError, Cached, Clock, FileKind, Limits, LocalFolder, Location,
+    MemoryBackend, NotALocation, NotAnOption, Notice, Patience, PlaceOptions, Rclone, RestBackend,
+    RestOptions, RestUrl, Retrying, Secret, SystemClock, Trouble, open_location, variables,
 };
 pub use backup::{
     BackupOptions, BackupProgress, GitUser, IgnoreChange, Marker, Saved, StreamFile,

@@ -3,6 +3,7 @@
 //! Everything that is read is checked: files against the hash that is their name, blobs against their id after opening and unpacking. It
 //! takes no locks by itself (see `lock`); callers read snapshots before the index, so that the index knows all that these need.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -94,6 +95,12 @@ impl Repository {
     /// Where it lies.
     pub fn backend(&self) -> &dyn Backend {
         self.backend.as_ref()
+    }
+
+    /// The same repository, with something around its place.
+    #[must_use]
+    pub fn around(self, wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) -> Self {
+        Self { backend: wrap(self.backend), ..self }
     }
 
     /// Its config.
@@ -265,7 +272,21 @@ impl Repository {
             ends.collect::<Vec<_>>().into_iter().collect()
         });
         read?;
-        Ok(builder.into_inner().build())
+        let index = builder.into_inner().build();
+        self.drop_copies_of_gone_packs(&index);
+        Ok(index)
+    }
+
+    /// Packs that others removed are in no index any more, and nobody asks for them again.
+    fn drop_copies_of_gone_packs(&self, index: &Index) {
+        let copies = self.backend.copies(FileKind::Pack);
+        if copies.is_empty() {
+            return;
+        }
+        let there: HashSet<PackId> = index.packs().iter().copied().collect();
+        for pack in copies.into_iter().filter(|pack| !there.contains(&PackId(*pack))) {
+            self.backend.drop_copy(FileKind::Pack, pack);
+        }
     }
 
     /// What a pack of `size` bytes says about itself.
@@ -288,22 +309,33 @@ impl Repository {
     pub fn blob(&self, index: &Index, kind: BlobKind, id: BlobId) -> Result<Vec<u8>> {
         let mut failure = RepoError::MissingBlob { id };
         for found in index.find_all(kind, id) {
-            let PackedBlob { offset, length, .. } = found.blob;
-            let sealed = self.backend.read_part(
-                FileKind::Pack,
-                found.pack.0,
-                u64::from(offset),
-                length as usize,
-            );
-            match sealed
-                .map_err(RepoError::from)
-                .and_then(|mut sealed| self.open_blob(&found, &mut sealed))
-            {
+            match self.blob_at(&found) {
                 Ok(plain) => return Ok(plain),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
+    }
+
+    /// A blob's plain bytes from one pack. Damage that may be that of a copy is looked at in the place itself.
+    pub(crate) fn blob_at(&self, found: &Found) -> Result<Vec<u8>> {
+        let PackedBlob { offset, length, kind, .. } = found.blob;
+        let (pack, offset, length) = (found.pack.0, u64::from(offset), length as usize);
+        let read = || {
+            let mut sealed = match kind {
+                BlobKind::Data => self.backend.read_part(FileKind::Pack, pack, offset, length)?,
+                BlobKind::Tree => self.backend.read_trees(pack, offset, length)?,
+            };
+            self.open_blob(found, &mut sealed)
+        };
+        match read() {
+            Err(RepoError::DamagedBlob { .. })
+                if kind == BlobKind::Tree && self.backend.drop_copy(FileKind::Pack, pack) =>
+            {
+                read()
+            }
+            other => other,
+        }
     }
 
     /// Opens, unpacks and checks a blob's sealed bytes; `sealed` is scratch afterwards.

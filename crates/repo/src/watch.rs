@@ -178,6 +178,23 @@ impl Backend for Stoppable {
     fn remove(&self, kind: FileKind, id: Id) -> Result<(), BackendError> {
         self.place.remove(kind, id)
     }
+
+    fn read_trees(&self, pack: Id, offset: u64, len: usize) -> Result<Vec<u8>, BackendError> {
+        self.check(FileKind::Pack, pack)?;
+        self.place.read_trees(pack, offset, len)
+    }
+
+    fn write_trees(&self, pack: Id, data: &[u8]) -> Result<(), BackendError> {
+        self.place.write_trees(pack, data)
+    }
+
+    fn copies(&self, kind: FileKind) -> Vec<Id> {
+        self.place.copies(kind)
+    }
+
+    fn drop_copy(&self, kind: FileKind, id: Id) -> bool {
+        self.place.drop_copy(kind, id)
+    }
 }
 
 #[cfg(test)]

@@ -432,9 +432,11 @@ fn write_each(
         }
         let (bytes, blobs) = pack.finish(shared.repo.key())?;
         let id = Id::of(&bytes);
-        shared.repo.backend().write(FileKind::Pack, id, &bytes)?;
         if blobs.first().is_some_and(|blob| blob.kind == BlobKind::Data) {
+            shared.repo.backend().write(FileKind::Pack, id, &bytes)?;
             *shared.spare.lock() = Some(bytes);
+        } else {
+            shared.repo.backend().write_trees(id, &bytes)?;
         }
         index.packs.push(IndexedPack::new(PackId(id), &blobs));
         if index.blob_count() >= INDEX_BLOBS || since.elapsed() >= INDEX_AGE {

@@ -2,19 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod programs;
 mod rest_server;
+mod sharing;
 
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use programs::Running;
 use rest_server::{Manners, Server};
 use tintype_repo::{
-    Access, Actor, Backend, BackendError, BackupOptions, BackupProgress, FileKind, Id, Index,
-    Location, Moment, Patience, Repository, Secret, SnapshotFile, Version, absolute_paths, backup,
-    open_location,
+    Access, Backend, BackendError, FileKind, Id, Location, Patience, Secret, open_location,
 };
 
 fn open(place: &str, access: &Access) -> Arc<dyn Backend> {
@@ -187,102 +186,22 @@ fn certificates_that_are_none_are_refused_at_once() {
 
 #[test]
 fn kinds_without_an_adapter_say_so() {
-    let e = open_location(&"s3:https://h/b".parse().unwrap(), &impatient()).err().unwrap();
-    assert!(matches!(e, BackendError::Unsupported { kind: "s3", .. }), "{e:?}");
-}
-
-fn installed(program: &Path) -> bool {
-    let there = Command::new(program).arg("version").output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: {} is not installed", program.display());
-    }
-    there
-}
-
-/// Saves a folder through `place`, then has restic check and restore it from there and add a snapshot that we read.
-fn shared_with_restic(place: &str) {
-    if !installed(Path::new("restic")) {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("source");
-    std::fs::create_dir_all(source.join("deep")).unwrap();
-    std::fs::write(source.join("deep/file"), vec![7; 3 << 20]).unwrap();
-    for i in 0..50 {
-        std::fs::write(source.join(format!("{i}")), format!("file {i}")).unwrap();
-    }
-    let actor = Actor { username: "u".into(), hostname: "h".into() };
-    let backend = open(place, &impatient());
-    let now = Timestamp::now();
-    let repo =
-        Repository::init(Arc::clone(&backend), b"secret", Version::V2, None, &actor, now).unwrap();
-    let index: Arc<Index> = Arc::new(repo.index().unwrap());
-    let options = BackupOptions { paths: vec![source.clone()], ..BackupOptions::default() };
-    let saved = backup(&repo, index, &[], &options, &BackupProgress::default()).unwrap();
-    let mut snapshot = SnapshotFile::new(Moment::utc(now), saved.tree);
-    snapshot.paths = absolute_paths(Path::new("/"), &options.paths);
-    repo.save_snapshot(&mut snapshot).unwrap();
-    restic(place, &["check", "--read-data"]);
-    let target = folder.path().join("restored");
-    restic(place, &["restore", "latest", "--target", target.to_str().unwrap()]);
-    let restored = target.join(source.strip_prefix("/").unwrap());
-    let same = Command::new("diff").arg("-r").arg(&source).arg(&restored).status().unwrap();
-    assert!(same.success());
-    restic(place, &["backup", source.to_str().unwrap()]);
-    let again = Repository::open(backend, b"secret").unwrap();
-    assert_eq!(again.snapshots().unwrap().len(), 2);
-}
-
-fn restic(place: &str, args: &[&str]) {
-    let mut command = Command::new("restic");
-    command.args(["--no-cache", "-r", place]).args(args).env("RESTIC_PASSWORD", "secret");
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let e = open_location(&"swift:container:/p".parse().unwrap(), &impatient()).err().unwrap();
+    assert!(matches!(e, BackendError::Unsupported { kind: "swift", .. }), "{e:?}");
 }
 
 #[test]
 fn restic_reads_from_the_same_server_what_we_save() {
-    shared_with_restic(&format!("rest:{}", Server::start(Manners::default()).url()));
-}
-
-/// Ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    let place = format!("rest:{}", Server::start(Manners::default()).url());
+    sharing::with_restic(&place, &impatient(), &[]);
 }
 
 /// `rclone serve restic`, an implementation that is not ours. TINTYPE_TEST_RCLONE names the program where it is not in the path.
 fn rclone(folder: &Path, more: &[&str]) -> Option<(Running, String)> {
-    let program = std::env::var_os("TINTYPE_TEST_RCLONE").unwrap_or_else(|| "rclone".into());
-    if !installed(Path::new(&program)) {
-        return None;
-    }
-    let mut command = Command::new(program);
+    let mut command = Command::new(programs::find("rclone")?);
     command.args(["serve", "restic", "--addr", "127.0.0.1:0", "--config", "/dev/null", "-v"]);
-    command.args(more).arg(folder).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap());
-    let running = Running(child);
-    let mut line = String::new();
-    let url = loop {
-        line.clear();
-        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "rclone ended");
-        if let Some(at) = line.find("http") {
-            break line[at..]
-                .split_whitespace()
-                .next()
-                .unwrap()
-                .trim_matches(['[', ']', '"'])
-                .to_owned();
-        }
-    };
-    // Its pipe must not fill up.
-    std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-    Some((running, url))
+    let (running, url) = programs::serve(command.args(more).arg(folder));
+    Some((running, format!("{url}/")))
 }
 
 #[test]
@@ -292,7 +211,7 @@ fn rclone_serves_us_and_restic() {
         return;
     };
     let url = url.replacen("http://", "http://me:pw@", 1);
-    shared_with_restic(&format!("rest:{url}some/repo/"));
+    sharing::with_restic(&format!("rest:{url}some/repo/"), &impatient(), &[]);
     // The parts of the contract in which servers differ.
     let backend = open(&format!("rest:{url}other/"), &impatient());
     for made in [false, true] {
@@ -355,7 +274,7 @@ fn certificate(folder: &Path) -> bool {
 #[test]
 fn only_servers_with_a_known_certificate_are_talked_to() {
     let folder = tempfile::tempdir().unwrap();
-    if !installed(Path::new("openssl")) || !certificate(folder.path()) {
+    if programs::find("openssl").is_none() || !certificate(folder.path()) {
         return;
     }
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));

@@ -66,7 +66,7 @@ fn command(mend: Mend) -> &'static str {
 
 /// Checks and prints findings. Status 1: there are errors.
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
-    let (repo, lock) = args.place.open_locking(LockMode::Exclusive)?;
+    let (repo, lock) = args.place.without_cache().open_locking(LockMode::Exclusive)?;
     let read_data =
         if args.read_data { ReadData::All } else { args.read_data_subset.unwrap_or_default() };
     let progress = Arc::new(CheckProgress::default());

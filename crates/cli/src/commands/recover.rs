@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Recovers, then says what was found.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
-    let (repo, lock) = args.place.open_locked(LockMode::Exclusive)?;
+    let (repo, lock) = args.place.without_cache().open_locked(LockMode::Exclusive)?;
     let found = watched(global.json, &lock, |progress, guard| {
         recover(&repo, own_snapshot(), Timestamp::now(), progress, guard)
     })?;

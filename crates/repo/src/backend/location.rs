@@ -101,6 +101,11 @@ pub enum NotALocation {
 }
 
 impl Location {
+    /// Does it lie behind a network? Then copies near by are worth while.
+    pub fn is_remote(&self) -> bool {
+        !matches!(self, Self::Local(_))
+    }
+
     /// The word before the colon.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -216,7 +221,7 @@ fn web(kind: &'static str, text: &str) -> Result<RestUrl, NotALocation> {
 }
 
 /// Replaces `%41` by `A`. `None` when digits are missing or the result is no text.
-fn decoded(text: &str) -> Option<String> {
+pub(super) fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -3,24 +3,23 @@
 //! One agent keeps its connections for the next request. Redirects are not followed: they would send the password elsewhere. Servers refuse
 //! to replace files, so a refusal may mean that an earlier try, whose answer was lost, stored the file: see [`RestBackend::replace`].
 
-mod body;
 mod http;
 mod listing;
 
 use std::fmt;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::web::body::{self, Wanted};
+use super::web::{self, Limits};
 use super::{Backend, BackendError, FileKind, RestUrl, Result, Secret};
 use crate::id::Id;
-use body::Wanted;
 use http::Call;
 use listing::Entry;
 
 /// How to talk to a server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RestOptions {
     /// The user when the URL names none.
     pub username: Option<String>,
@@ -28,23 +27,8 @@ pub struct RestOptions {
     pub password: Option<Secret>,
     /// Certificates (PEM, one or more) that the server is checked against instead of the system's.
     pub ca_certificates: Option<Vec<u8>>,
-    /// How long a connection may take to be made.
-    pub connect_timeout: Duration,
-    /// How long nothing may move on a connection. Not a limit for whole transfers: slow ones are fine.
-    pub stall_timeout: Duration,
-}
-
-impl Default for RestOptions {
-    /// Half a minute to connect, 5 minutes without movement.
-    fn default() -> Self {
-        Self {
-            username: None,
-            password: None,
-            ca_certificates: None,
-            connect_timeout: Duration::from_secs(30),
-            stall_timeout: Duration::from_mins(5),
-        }
-    }
+    /// How long things may take.
+    pub limits: Limits,
 }
 
 /// A REST server's folder that holds a repository.
@@ -71,7 +55,8 @@ impl RestBackend {
     /// [`BackendError::Io`] when the certificates are none.
     pub fn new(url: &RestUrl, options: RestOptions) -> Result<Self> {
         let location = format!("rest:{}", url.shown());
-        let agent = http::agent(&options).map_err(|source| BackendError::Io {
+        let agent = web::agent(options.ca_certificates.as_deref(), &options.limits);
+        let agent = agent.map_err(|source| BackendError::Io {
             doing: "use",
             object: "the given certificates".to_owned(),
             location: location.clone(),
@@ -85,6 +70,12 @@ impl RestBackend {
             Secret::new(format!("Basic {}", STANDARD.encode(both)))
         });
         Ok(Self { agent, url: url.url.clone(), location, authorization })
+    }
+
+    /// With another name of the place, for adapters whose servers people do not see.
+    #[must_use]
+    pub(super) fn called(self, location: &str) -> Self {
+        Self { location: location.to_owned(), ..self }
     }
 
     fn file(&self, kind: FileKind, id: Id) -> String {

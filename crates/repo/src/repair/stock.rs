@@ -90,11 +90,7 @@ impl Stock {
     ) -> Result<Result<Vec<u8>, String>> {
         let (mut passing, mut damage) = (None, "it is in no index".to_owned());
         for found in self.index.find_all(kind, id) {
-            let (at, length) = (u64::from(found.blob.offset), found.blob.length as usize);
-            let sealed = repo.backend().read_part(FileKind::Pack, found.pack.0, at, length);
-            let plain =
-                sealed.map_err(RepoError::from).and_then(|mut s| repo.open_blob(&found, &mut s));
-            match plain {
+            match repo.blob_at(&found) {
                 Ok(plain) => return Ok(Ok(plain)),
                 Err(error) if is_damage(&error) => damage = error.to_string(),
                 Err(error) => passing = Some(error),

@@ -24,7 +24,7 @@ pub struct Args {
 
 /// Repairs, then says what was wrong.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
-    let (repo, lock) = args.place.open_locked(LockMode::Exclusive)?;
+    let (repo, lock) = args.place.without_cache().open_locked(LockMode::Exclusive)?;
     let options = IndexRepairOptions { read_all: args.read_all, dry_run: args.dry_run, threads: 0 };
     let report = watched(global.json, &lock, |progress, guard| {
         repair_index(&repo, &options, progress, guard)

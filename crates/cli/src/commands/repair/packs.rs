@@ -29,7 +29,7 @@ pub struct Args {
 
 /// Repairs, then says what became of each pack.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
-    let (repo, lock) = args.place.open_locked(LockMode::Exclusive)?;
+    let (repo, lock) = args.place.without_cache().open_locked(LockMode::Exclusive)?;
     let mut packs = Vec::new();
     if !args.ids.is_empty() {
         let there = repo.backend().list(FileKind::Pack).map_err(RepoError::from)?;

@@ -40,7 +40,7 @@ pub struct Args {
 
 /// Mends, then says what is lost.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
-    let (repo, lock) = args.place.open_locked(LockMode::Exclusive)?;
+    let (repo, lock) = args.place.without_cache().open_locked(LockMode::Exclusive)?;
     let chosen = match args.snapshots.is_empty() {
         true => vec![],
         false => named(&readable_snapshots(&repo)?.0, &args.snapshots)?,

@@ -1,6 +1,6 @@
 //! What failures of a repository mean on the command line: restic's exit statuses, and what to do.
 
-use tintype_repo::{BackendError, FileKind, RepoError};
+use tintype_repo::{BackendError, FileKind, Location, RepoError};
 
 use crate::error::{CliError, STOPPED};
 
@@ -19,6 +19,10 @@ impl From<RepoError> for CliError {
         };
         Self { status, ..Self::failure(message, remedy) }
     }
+}
+
+fn is_remote(location: &str) -> bool {
+    location.parse::<Location>().is_ok_and(|location| location.is_remote())
 }
 
 fn advice(error: &RepoError) -> (u8, &'static str) {
@@ -63,8 +67,17 @@ fn advice(error: &RepoError) -> (u8, &'static str) {
         RepoError::Backend(BackendError::Refused { .. }) => {
             (1, "Ask who runs the server: rights, room, an append-only mode.")
         }
-        RepoError::Backend(BackendError::Unsupported { .. }) => {
-            (1, "Use a local folder or a REST server: rclone serves one for many kinds of places.")
+        RepoError::Backend(BackendError::Unsupported { .. }) => (
+            1,
+            "Use rclone:REMOTE:PATH, which reaches it too, or a build with the feature `remote`.",
+        ),
+        RepoError::Backend(BackendError::Io { source, location, .. })
+            if source.kind() == std::io::ErrorKind::PermissionDenied && is_remote(location) =>
+        {
+            (
+                1,
+                "Check the login: docs/repository.md says which variables and options this kind of place takes.",
+            )
         }
         RepoError::Backend(BackendError::Io { .. }) => {
             (1, "Check the place: room, rights, connection.")

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tintype_repo::{
-    Access, Actor, Backend, Location, Lock, LockMode, LockWait, Patience, RepoError, Repository,
-    Secret, SnapshotFile, Stoppable, open_location,
+    Access, Actor, Backend, Cached, Location, Lock, LockMode, LockWait, Patience, PlaceOptions,
+    RepoError, Repository, Secret, SnapshotFile, Stoppable, open_location, variables,
 };
 
 use super::{Choice, interrupt};
@@ -21,7 +21,7 @@ use crate::paths;
 /// Options of every command that works on a repository.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Place {
-    /// The repository: a folder, or rest:https://HOST:PORT/PATH/ (default: TINTYPE_REPOSITORY, RESTIC_REPOSITORY)
+    /// The repository: a folder, rest:https://HOST:PORT/PATH/, s3:, sftp:, azure:, gs:, b2:, webdav: or rclone: (default: TINTYPE_REPOSITORY, RESTIC_REPOSITORY)
     #[arg(short, long, value_name = "PLACE")]
     pub repo: Option<String>,
     /// File whose first line is the password (default: TINTYPE_PASSWORD_FILE, RESTIC_PASSWORD_FILE)
@@ -36,6 +36,15 @@ pub struct Place {
     /// Check servers against these certificates (PEM) instead of the system's (default: TINTYPE_CACERT, RESTIC_CACERT)
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
+    /// Keep no copies of what lies far away, and use none
+    #[arg(long)]
+    no_cache: bool,
+    /// Folder for copies of what lies far away (default: TINTYPE_CACHE_DIR, RESTIC_CACHE_DIR, or tintype in the user's cache folder)
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Fine setting of a kind of place, as rclone.program=PATH; may be given again (see the documentation of places)
+    #[arg(short = 'o', long = "option", value_name = "KIND.NAME=VALUE")]
+    options: Vec<String>,
     /// Wait this long for other programs that hold the repository's lock, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     retry_lock: u64,
@@ -67,7 +76,7 @@ impl FromPlace {
         self.from_repo.is_some()
     }
 
-    /// The repository; certificates and patience are those of the other one.
+    /// The repository; certificates, settings and patience are those of the other one.
     pub fn place(&self, beside: &Place) -> Place {
         Place {
             repo: self.from_repo.clone(),
@@ -75,6 +84,9 @@ impl FromPlace {
             password_command: self.from_password_command.clone(),
             password: self.from_password.clone(),
             cacert: beside.cacert.clone(),
+            options: beside.options.clone(),
+            no_cache: beside.no_cache,
+            cache_dir: beside.cache_dir.clone(),
             retry_lock: beside.retry_lock,
             source: true,
         }
@@ -83,6 +95,17 @@ impl FromPlace {
 
 fn variable(name: &str) -> Option<String> {
     ["TINTYPE", "RESTIC"].iter().find_map(|who| std::env::var(format!("{who}_{name}")).ok())
+}
+
+/// Where copies of what lies far away are kept when no option says so.
+fn cache_folder() -> Option<PathBuf> {
+    let below = |name: &str, rest: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(|base| PathBuf::from(base).join(rest))
+    };
+    let named = ["TINTYPE_CACHE_DIR", "RESTIC_CACHE_DIR"].iter().find_map(|name| below(name, ""));
+    named.or_else(|| below("XDG_CACHE_HOME", "tintype")).or_else(|| below("HOME", ".cache/tintype"))
 }
 
 /// Who acts: for key files, locks and snapshots.
@@ -101,8 +124,19 @@ impl Place {
         if self.source { variable(&format!("FROM_{name}")) } else { variable(name) }
     }
 
+    /// The same for commands that judge the repository: what they read must come from the place itself.
+    #[must_use]
+    pub fn without_cache(&self) -> Self {
+        Self { no_cache: true, ..self.clone() }
+    }
+
     /// The place, not opened.
     pub fn backend(&self) -> CliResult<Arc<dyn Backend>> {
+        let place = open_location(&self.location()?, &self.access()?).map_err(RepoError::from)?;
+        Ok(Arc::new(Stoppable::new(place, interrupt::stop())))
+    }
+
+    fn location(&self) -> CliResult<Location> {
         let text = self.repo.clone().or_else(|| self.own("REPOSITORY")).ok_or_else(|| {
             if self.source {
                 let remedy = "Name it with --from-repo, or in TINTYPE_FROM_REPOSITORY.";
@@ -113,15 +147,13 @@ impl Place {
                 "Name it with --repo, or in TINTYPE_REPOSITORY.",
             )
         })?;
-        let location: Location = text.parse().map_err(|e| {
+        text.parse::<Location>().map_err(|e| {
             // The text itself may hold a password.
             CliError::usage(
                 format!("repository: {e}"),
                 "Places are folders, or for example rest:https://HOST:PORT/PATH/.",
             )
-        })?;
-        let place = open_location(&location, &self.access()?).map_err(RepoError::from)?;
-        Ok(Arc::new(Stoppable::new(place, interrupt::stop())))
+        })
     }
 
     /// What a place asks for, from the environment.
@@ -139,6 +171,14 @@ impl Place {
             rest_username: variable("REST_USERNAME"),
             rest_password: variable("REST_PASSWORD").map(Secret::new),
             ca_certificates: file.map(read).transpose()?,
+            environment: variables()
+                .iter()
+                .filter_map(|name| {
+                    Some((String::from(*name), Secret::new(std::env::var(name).ok()?)))
+                })
+                .collect(),
+            options: PlaceOptions::parse(self.options.iter().map(String::as_str))
+                .map_err(|e| CliError::usage(e.to_string(), "See the table of places."))?,
             patience: Patience::default(),
             notice: Some(Arc::new(|e, pause| {
                 notice(&format!("{e}; trying again in {:.0} s", pause.as_secs_f64().ceil()));
@@ -153,7 +193,27 @@ impl Place {
         if backend.list(tintype_repo::FileKind::Config).map_err(RepoError::from)?.is_empty() {
             return Err(RepoError::NoRepository { location: backend.location() }.into());
         }
-        Ok(Repository::open(backend, self.password(false)?.as_bytes())?)
+        let repo = Repository::open(backend, self.password(false)?.as_bytes())?;
+        Ok(if self.no_cache || !self.location()?.is_remote() { repo } else { self.cached(repo) })
+    }
+
+    /// With copies near by, where there is a folder for them.
+    fn cached(&self, repo: Repository) -> Repository {
+        let Some(base) = self.cache_dir.clone().or_else(cache_folder) else {
+            eprintln!(
+                "tintype: HOME is not set, so there is no folder for copies (--cache-dir DIR)"
+            );
+            return repo;
+        };
+        let id = repo.config().id;
+        repo.around(|place| match Cached::new(Arc::clone(&place), &base, id) {
+            // What comes from copies ends with a stop, too.
+            Ok(cached) => Arc::new(Stoppable::new(Arc::new(cached), interrupt::stop())),
+            Err(e) => {
+                eprintln!("tintype: {}: no copies are kept: {e}", base.display());
+                place
+            }
+        })
     }
 
     /// As [`Place::open_locked`] for who only reads, or asks the lock before anything is removed and before a snapshot is written: the

@@ -1,57 +1,13 @@
 //! Requests to a REST server and what their answers mean; knows no paths.
 
 use std::io;
-use std::time::Duration;
 
 use ureq::http::{Response, StatusCode};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, RequestBuilder};
+use ureq::{Body, RequestBuilder};
 
-use super::body;
-use super::{BackendError, FileKind, RestBackend, RestOptions, Result};
+use super::{BackendError, FileKind, RestBackend, Result};
+use crate::backend::web::{self, body};
 use crate::id::Id;
-
-/// As many as there are threads that write and read at once, in practice.
-const IDLE_CONNECTIONS: usize = 16;
-/// Shorter than what servers keep idle connections open for, so that they seldom close one that we are about to use.
-const IDLE_AGE: Duration = Duration::from_secs(15);
-
-/// What all requests share.
-pub fn agent(options: &RestOptions) -> io::Result<Agent> {
-    let roots = match &options.ca_certificates {
-        Some(pem) => RootCerts::new_with_certs(&certificates(pem)?),
-        None => RootCerts::PlatformVerifier,
-    };
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .user_agent(concat!("tintype/", env!("CARGO_PKG_VERSION")))
-        .timeout_connect(Some(options.connect_timeout))
-        .timeout_recv_response(Some(options.stall_timeout))
-        .timeout_per_read(Some(options.stall_timeout))
-        .timeout_per_write(Some(options.stall_timeout))
-        .max_idle_connections(IDLE_CONNECTIONS)
-        .max_idle_connections_per_host(IDLE_CONNECTIONS)
-        .max_idle_age(IDLE_AGE)
-        .tls_config(TlsConfig::builder().root_certs(roots).build());
-    Ok(config.build().into())
-}
-
-fn certificates(pem: &[u8]) -> io::Result<Vec<ureq::tls::Certificate<'static>>> {
-    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
-    let mut found = Vec::new();
-    for item in parse_pem(pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|e| wrong(e.to_string()))? {
-            found.push(certificate);
-        }
-    }
-    if found.is_empty() {
-        Err(wrong("there is no certificate in it".to_owned()))
-    } else {
-        Ok(found)
-    }
-}
 
 impl RestBackend {
     /// The request with the password.
@@ -77,7 +33,7 @@ type Answer = std::result::Result<Response<Body>, ureq::Error>;
 impl Call<'_> {
     /// The answer when the server did what it was asked.
     pub fn answer(&self, answer: Answer) -> Result<Response<Body>> {
-        let response = answer.map_err(|e| self.failed(transport(e)))?;
+        let response = answer.map_err(|e| self.failed(web::transport(e)))?;
         match response.status() {
             status if status.is_success() => Ok(response),
             StatusCode::NOT_FOUND if self.doing != "write" && self.doing != "make" => {
@@ -136,28 +92,4 @@ fn detail(response: Response<Body>) -> String {
         None => body::first_line(response),
     };
     if text.is_empty() { text } else { format!(": {text}") }
-}
-
-/// What failed below HTTP, with a kind that tells whether it may pass.
-fn transport(error: ureq::Error) -> io::Error {
-    use io::ErrorKind as E;
-    let kind = match &error {
-        ureq::Error::Timeout(_) => E::TimedOut,
-        ureq::Error::BadUri(_)
-        | ureq::Error::Http(_)
-        | ureq::Error::Tls(_)
-        | ureq::Error::Pem(_)
-        | ureq::Error::Rustls(_)
-        | ureq::Error::InvalidProxyUrl => E::InvalidInput,
-        ureq::Error::Io(e) => e.kind(),
-        _ => E::Other,
-    };
-    match error {
-        // Rustls has one kind for a certificate that nobody vouches for, which stays so, and for damage on the line, which passes.
-        ureq::Error::Io(e) if e.to_string().starts_with("invalid peer certificate") => {
-            io::Error::new(E::InvalidInput, e)
-        }
-        ureq::Error::Io(e) => e,
-        error => io::Error::new(kind, error.to_string()),
-    }
 }
