@@ -207,7 +207,8 @@ fn damage(fixture: &Fixture, change: impl Fn(&mut Vec<u8>)) {
 
 #[test]
 fn damaged_copies_are_noticed_and_replaced() {
-    let changes: [&dyn Fn(&mut Vec<u8>); 3] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let changes: [Change<'_>; 3] = [
         &|data| data.iter_mut().for_each(|byte| *byte ^= 1),
         &|data| data.truncate(data.len() / 2),
         &|data| data.clear(),
