@@ -196,8 +196,10 @@ fn the_layout_is_that_of_restic() {
     assert_eq!(copies.len(), 3);
 }
 
+type Change = fn(&mut Vec<u8>);
+
 /// Damages every copy.
-fn damage(fixture: &Fixture, change: impl Fn(&mut Vec<u8>)) {
+fn damage(fixture: &Fixture, change: Change) {
     for copy in fixture.copies() {
         let mut data = std::fs::read(&copy).unwrap();
         change(&mut data);
@@ -207,10 +209,10 @@ fn damage(fixture: &Fixture, change: impl Fn(&mut Vec<u8>)) {
 
 #[test]
 fn damaged_copies_are_noticed_and_replaced() {
-    let changes: [&dyn Fn(&mut Vec<u8>); 3] = [
-        &|data| data.iter_mut().for_each(|byte| *byte ^= 1),
-        &|data| data.truncate(data.len() / 2),
-        &|data| data.clear(),
+    let changes: [Change; 3] = [
+        |data| data.iter_mut().for_each(|byte| *byte ^= 1),
+        |data| data.truncate(data.len() / 2),
+        |data| data.clear(),
     ];
     for change in changes {
         let fixture = Fixture::new();
