@@ -6,7 +6,9 @@ use std::process::{Child, ChildStderr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+#[cfg(feature = "remote")]
+use rustix::process::kill_process;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Of what a program says.
 const LINES_KEPT: usize = 5;
@@ -58,6 +60,7 @@ pub fn no_program(program: &str, option: &str) -> io::Error {
 /// Who is killed when the end takes too long.
 #[derive(Clone, Copy)]
 pub enum Reach {
+    #[cfg(feature = "remote")]
     Process,
     Group,
 }
@@ -70,6 +73,7 @@ pub fn end(child: &mut Child, reach: Reach) {
         if Instant::now() >= until {
             if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
                 let _ = match reach {
+                    #[cfg(feature = "remote")]
                     Reach::Process => kill_process(pid, Signal::KILL),
                     Reach::Group => kill_process_group(pid, Signal::KILL),
                 };
