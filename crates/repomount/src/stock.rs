@@ -19,7 +19,7 @@ const CHUNKS: usize = 40 << 20;
 const LISTINGS: usize = 24 << 20;
 /// Blobs that are read at once: what they need beside the bounds.
 const READERS: usize = 8;
-/// The index is not read again sooner than this.
+/// After a look that found nothing new, the index files are not looked at sooner than this.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Failures that are remembered as told.
 const TOLD: usize = 1000;
@@ -36,10 +36,10 @@ pub struct Stock {
     told: Mutex<HashSet<String>>,
 }
 
-/// Which index files were read, and when they were listed last.
+/// Which index files were read, and when a look found no others; none when there may be others.
 struct Known {
     files: BTreeSet<Id>,
-    looked: Instant,
+    looked: Option<Instant>,
 }
 
 impl Stock {
@@ -53,7 +53,7 @@ impl Stock {
         Ok(Self {
             repo,
             index,
-            known: Mutex::new(Known { files, looked: Instant::now() }),
+            known: Mutex::new(Known { files, looked: None }),
             chunks: Cache::new(CHUNKS),
             listings: Cache::new(LISTINGS),
             readers: Mutex::new(READERS),
@@ -123,10 +123,10 @@ impl Stock {
         if !Arc::ptr_eq(old, &self.index.read()) {
             return true;
         }
-        if known.looked.elapsed() < PAUSE {
+        if known.looked.is_some_and(|at| at.elapsed() < PAUSE) {
             return false;
         }
-        known.looked = Instant::now();
+        known.looked = Some(Instant::now());
         let again = || {
             let files = index_files(&self.repo)?;
             let changed = files != known.files;
@@ -134,7 +134,7 @@ impl Stock {
         };
         match again() {
             Ok(Some((files, index))) => {
-                known.files = files;
+                (known.files, known.looked) = (files, None);
                 *self.index.write() = Arc::new(index);
                 true
             }
@@ -145,6 +145,11 @@ impl Stock {
                 false
             }
         }
+    }
+
+    /// There are new snapshots: what they hold may be in index files that are not read yet.
+    pub fn expect_more(&self) {
+        self.known.lock().looked = None;
     }
 
     /// Says something in the log, once.

@@ -159,6 +159,7 @@ impl RepoTree {
         match snapshots.look(self.stock.repo()) {
             Ok(false) => {}
             Ok(true) => {
+                self.stock.expect_more();
                 let new = Catalog::new(snapshots.shown(), &self.catalog.read());
                 *self.catalog.write() = Arc::new(new);
             }

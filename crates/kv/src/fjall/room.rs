@@ -66,8 +66,14 @@ pub(super) struct Need {
 impl Need {
     /// Free bytes that the engine must find after this batch, apart from the journal's.
     fn kept(&self) -> u64 {
-        let merge = if self.young + 1 < MERGE_FROM { 0 } else { self.tables.min(MERGE_MAX) };
         let flush = self.unflushed + self.len;
+        // What is in memory becomes a table each time it is full, as the engine counts, and whenever the engine comes to it; then the
+        // next one begins.
+        let full = (flush + self.memtable / 4) / self.memtable.max(1);
+        let coming = usize::try_from(full).unwrap_or(MERGE_FROM).saturating_add(1);
+        // Ordinary batches leave the room of a merge alone at all times: merges of older tables run whenever the engine comes to them.
+        let soon = !self.frees || self.young + coming >= MERGE_FROM;
+        let merge = if soon { self.tables.min(MERGE_MAX) } else { 0 };
         match self.frees {
             true if flush < self.memtable => self.beside,
             true => self.beside + flush + merge,

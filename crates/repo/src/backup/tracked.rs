@@ -10,6 +10,8 @@ const STAT: usize = 40;
 const EXTENDED: u16 = 0x4000;
 /// Lengths of ids in bytes.
 const IDS: [usize; 2] = [20, 32];
+/// Names of extensions that git writes.
+const EXTENSIONS: [&[u8]; 7] = [b"TREE", b"REUC", b"UNTR", b"FSMN", b"EOIE", b"IEOT", b"sdir"];
 
 /// The paths that git tracks.
 #[derive(Debug)]
@@ -89,7 +91,9 @@ fn extensions(mut rest: &[u8], id: usize) -> Option<()> {
         let length = usize::try_from(number(&mut rest)?).ok()?;
         take(&mut rest, length)?;
     }
-    (rest.len() == id).then_some(())
+    // Of a file that was cut off, the beginning of an extension may be as long as a checksum.
+    let is_whole = rest.len() == id && !EXTENSIONS.iter().any(|name| rest.starts_with(*name));
+    is_whole.then_some(())
 }
 
 fn take<'b>(rest: &mut &'b [u8], count: usize) -> Option<&'b [u8]> {
