@@ -92,7 +92,7 @@ fn extensions(mut rest: &[u8], id: usize) -> Option<()> {
         take(&mut rest, length)?;
     }
     // Of a file that was cut off, the beginning of an extension may be as long as a checksum.
-    let is_whole = rest.len() == id && !EXTENSIONS.iter().any(|name| rest.starts_with(*name));
+    let is_whole = rest.len() == id && !EXTENSIONS.iter().any(|name| rest.starts_with(name));
     is_whole.then_some(())
 }
 
