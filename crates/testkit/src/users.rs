@@ -6,7 +6,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 /// A user that is also in the group of the user that comes next.
 const JOINER: u32 = 61_001;
 
-/// Runs `f` as this user and group, and no other group except where [`JOINER`] says so. Needs root, and comes back to it.
+/// Runs `f` as this user and group, and no other group except where `JOINER` says so. Needs root, and comes back to it.
 pub fn as_user<T>(uid: u32, f: impl FnOnce() -> T) -> T {
     if uid == 0 {
         return f();
