@@ -10,7 +10,7 @@ use tintype_segments::SegmentsError;
 use tintype_store::StoreError;
 use tintype_store::limits::Refusal;
 
-use crate::error::{AppError, ErrorKind};
+use crate::error::{AppError, AppResult, ErrorKind};
 use crate::port::MountError;
 
 const FSCK: &str = "Run `tintype fsck`, and put what is damaged back from a copy.";
@@ -207,6 +207,16 @@ pub(crate) fn mount_error(object: &str, dir: &Path, error: &MountError) -> AppEr
         _ => error.to_string(),
     };
     AppError::new(kind, object, told, remedy)
+}
+
+/// Random bytes of the system, for names that nobody else has.
+pub(crate) fn random<const N: usize>() -> AppResult<[u8; N]> {
+    let mut bytes = [0; N];
+    let filled = getrandom::fill(&mut bytes);
+    filled.map(|()| bytes).map_err(|e| {
+        let detail = format!("has no random bytes: {e}");
+        AppError::new(ErrorKind::Unavailable, "system", detail, "Try again.")
+    })
 }
 
 #[cfg(test)]

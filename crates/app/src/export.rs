@@ -16,8 +16,8 @@ use tintype_model::{MomentName, SnapshotName, SnapshotRef, VolumeName};
 use tintype_store::{MomentRef, Snapshot, Store, Volume};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::convert::disk_error;
-use crate::error::{AppError, AppResult, ErrorKind};
+use crate::convert::{disk_error, random};
+use crate::error::{AppError, AppResult};
 use crate::import::image_error;
 use crate::open::App;
 use crate::types::{DiskExport, ExportHead};
@@ -188,16 +188,7 @@ impl App {
                 return Ok(derived(&volume, &snapshot));
             }
         }
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|e| {
-            AppError::new(
-                ErrorKind::Unavailable,
-                "system",
-                format!("has no random bytes: {e}"),
-                "Try again.",
-            )
-        })?;
-        Ok(Uuid::from_bits(u128::from_be_bytes(random)))
+        Ok(Uuid::from_bits(u128::from_be_bytes(random()?)))
     }
 
     fn vhd_time(&self, moment: &MomentName) -> AppResult<u32> {

@@ -13,7 +13,7 @@ use tintype_image::{Head, ImageError, Sink, Source, Uuid, is_zero};
 use tintype_model::{AccessPoint, SnapshotMeta, SnapshotName, VolumeKind, VolumeMeta};
 use tintype_store::{LineRef, NewSnapshot, NewVolume, Snapshot, Store, Volume};
 
-use crate::convert::{disk_error, store_error};
+use crate::convert::{disk_error, random, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
 use crate::types::{DiskImport, DiskImported};
@@ -289,16 +289,7 @@ impl Import<'_> {
 
 fn beside_meta() -> AppResult<NewSnapshot> {
     let now = Timestamp::now();
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|e| {
-        AppError::new(
-            ErrorKind::Unavailable,
-            "system",
-            format!("has no random bytes: {e}"),
-            "Try again.",
-        )
-    })?;
-    let name = SnapshotName::new(format!("import-{:016x}", u64::from_be_bytes(random)))?;
+    let name = SnapshotName::new(format!("import-{:016x}", u64::from_be_bytes(random()?)))?;
     let mut meta = SnapshotMeta::new(name.clone(), AccessPoint::from(name), now);
     meta.description = "a delta that is being imported".to_owned();
     meta.importing = true;
