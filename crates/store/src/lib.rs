@@ -16,6 +16,7 @@ mod clean;
 mod commit;
 pub mod compare;
 pub mod content;
+mod documents;
 mod error;
 mod extents;
 mod fsck;
@@ -40,6 +41,7 @@ mod store;
 mod usage;
 mod volumes;
 
+pub use documents::DocumentChange;
 pub use error::{Result, StoreError};
 pub use fsck::FsckReport;
 pub use fsck_rows::fsck_unopened;

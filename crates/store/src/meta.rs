@@ -1,7 +1,8 @@
 //! Volumes and snapshots as rows: JSON values under short keys, so that they stay readable and can grow.
 //!
-//! Row `M v ID` = a volume, `M s ID` = a snapshot, `M n` = the next id.
+//! Row `M v ID` = a volume, `M s ID` = a snapshot, `M n` = the next id. Documents (`M d`) are in `documents.rs`.
 
+use crate::documents::{self, DOCUMENT};
 use crate::error::{Result, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -257,6 +258,7 @@ pub fn row_kind(key: &[u8]) -> &'static str {
     match key.get(1) {
         Some(b'v') => "volume",
         Some(b's') => "snapshot",
+        Some(&DOCUMENT) => "document",
         _ => "id counter",
     }
 }
@@ -266,6 +268,7 @@ pub fn is_sound(key: &[u8], value: &[u8]) -> bool {
     match key.get(1) {
         Some(b'v') => key.len() == 10 && serde_json::from_slice::<VolumeRow>(value).is_ok(),
         Some(b's') => key.len() == 10 && serde_json::from_slice::<SnapshotRow>(value).is_ok(),
+        Some(&DOCUMENT) => documents::is_sound(key, value),
         _ => value.len() == 8,
     }
 }
