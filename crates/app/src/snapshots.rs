@@ -305,7 +305,7 @@ impl App {
             self.tally.lock().set_newest(volume.id, Some(snapshot.id));
         }
         match source.meta.kind {
-            VolumeKind::Disk => self.volume_info(&volume),
+            VolumeKind::Disk => self.new_disk_info(&volume).map(VolumeInfo::Disk),
             VolumeKind::Filesystem => {
                 self.mount_new(volume, request.mount.as_deref()).map(VolumeInfo::Filesystem)
             }
