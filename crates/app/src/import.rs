@@ -244,7 +244,8 @@ impl Import<'_> {
             || "holds no image any more: it was written to, or never was imported".to_owned(),
             |at| format!("holds image {at}"),
         );
-        AppError::invalid(
+        AppError::new(
+            ErrorKind::Busy,
             self.object(),
             format!("{at}; the delta goes upon image {parent}"),
             format!(

@@ -225,7 +225,8 @@ fn make_dir(dir: &Path) -> AppResult<()> {
 /// What a mount would hide is seldom meant to be hidden. A folder that cannot be listed is told of by mounting.
 fn refuse_files(dir: &Path) -> AppResult<()> {
     match std::fs::read_dir(dir).ok().and_then(|mut entries| entries.next()) {
-        Some(Ok(entry)) => Err(AppError::invalid(
+        Some(Ok(entry)) => Err(AppError::new(
+            ErrorKind::Busy,
             format!("mount folder {}", dir.display()),
             format!("is not empty: a mount would hide {:?}", entry.file_name()),
             "Choose an empty or a new folder, or move its files away.",

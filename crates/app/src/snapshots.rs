@@ -157,16 +157,19 @@ impl App {
         let store = self.store()?;
         let now = Timestamp::now();
         let mut change = |meta: &mut SnapshotMeta| apply(update, meta, now);
-        let mut snapshot = store.update_snapshot(snapshot.id, &mut change).map_err(fail)?;
+        let changed = if becomes_writable {
+            store.make_writable(snapshot.id, &mut change)
+        } else {
+            store.update_snapshot(snapshot.id, &mut change)
+        };
+        let changed = changed.map_err(fail)?;
         if becomes_writable {
-            let made = store.make_writable(snapshot.id).map_err(fail)?;
             let mut tally = self.tally.lock();
             tally.remove(&snapshot);
-            tally.add(&made);
-            snapshot = made;
+            tally.add(&changed);
         }
         self.entries_changed(volume.id);
-        self.snapshot_info(&volume.meta.name, &snapshot)
+        self.snapshot_info(&volume.meta.name, &changed)
     }
 
     /// Deletes snapshots: all of them, or none.

@@ -10,6 +10,9 @@ use crate::output::printable;
 /// The exit status behind a signal, as shells give it.
 pub const STOPPED: u8 = 130;
 
+/// What the server calls a request that makes no sense.
+const INVALID: &str = "invalid";
+
 const NAMES: &str =
     "Names have 1 to 255 bytes of UTF-8, without \"/\", \"@\" and control characters.";
 
@@ -57,11 +60,19 @@ impl CliError {
     /// From an answer of the server that is not a success.
     pub fn from_answer(status: u16, body: &[u8]) -> Self {
         match serde_json::from_slice::<Problem>(body) {
-            Ok(problem) => Self {
-                object: problem.object,
-                kind: problem.kind.map(|urn| urn.trim_start_matches("urn:tintype:").to_owned()),
-                ..Self::failure(problem.detail, problem.remedy)
-            },
+            Ok(problem) => {
+                let kind =
+                    problem.kind.map(|urn| urn.trim_start_matches("urn:tintype:").to_owned());
+                // Also what only the server can tell is a wrong use of the command.
+                let usage = kind.as_deref() == Some(INVALID);
+                let status = if usage { 2 } else { 1 };
+                Self {
+                    object: problem.object,
+                    kind,
+                    status,
+                    ..Self::failure(problem.detail, problem.remedy)
+                }
+            }
             Err(_) => Self::failure(
                 format!("server: answered with status {status} and no explanation"),
                 "Check that server and program have the same version.",
@@ -159,6 +170,8 @@ mod tests {
                 "object": "filesystem home", "kind": "not-found", "remedy": "Do.",
             })
         );
+        let body = br#"{"type":"urn:tintype:invalid","detail":"disk d: 1 is no size"}"#;
+        assert_eq!((error.status, CliError::from_answer(400, body).status), (1, 2));
         assert!(CliError::from_answer(502, b"<html>").message.contains("502"));
     }
 }

@@ -198,7 +198,7 @@ impl Disk {
             let (wanted, reader) = {
                 let mut state = self.state.lock();
                 if state.line.has_ended() {
-                    return Err(DiskError::Gone);
+                    return Err(if self.is_gone() { DiskError::Gone } else { DiskError::Closed });
                 }
                 // Whatever it is from now on, it is no more what some image holds.
                 state.head_dirty |= state.head.image.take().is_some();

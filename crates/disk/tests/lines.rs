@@ -269,7 +269,7 @@ impl World {
 
     fn make_writable(&mut self) -> Done {
         let Some(id) = self.snapshot() else { return Ok(()) };
-        self.store.make_writable(id)?;
+        self.store.make_writable(id, &mut |_| ())?;
         self.now.snapshots.get_mut(&id).unwrap().1 = true;
         Ok(())
     }
