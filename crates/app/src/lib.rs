@@ -18,6 +18,7 @@ mod jobs;
 mod mounts;
 mod open;
 mod port;
+mod quotas;
 mod scrub;
 mod snapshots;
 mod tally;

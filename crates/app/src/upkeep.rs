@@ -45,6 +45,7 @@ impl App {
             mounts: self.mount_infos(&store),
             jobs: [jobs(&status), self.jobs.list()].concat(),
             problems: self.problems.lock().values().cloned().collect(),
+            warnings: self.quota_warnings()?,
         })
     }
 

@@ -61,6 +61,9 @@ pub struct StatusInfo {
     pub jobs: Vec<JobInfo>,
     /// Filesystems that should be mounted and are not, with the reason.
     pub problems: Vec<String>,
+    /// What is nearly used up: quotas of filesystems and of directories.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// Something that a check found.

@@ -181,6 +181,10 @@ mod tests {
             "up --store d --listen 127.0.0.1:0 --socket s",
             "fs create home --quota 10G --capacity 1.5TiB --compression zstd:7 --mount d",
             "fs set home --quota none --json",
+            "fs quota set home:/a/b --hard 10G --soft 9G --grace 7d --owner me@example.org",
+            "fs quota set home: --hard none --soft 1G --grace none",
+            "fs quota list home@a --json",
+            "fs quota unset home:/a",
             "snapshot create home@a --writable --source home@b --access-point x --tag a,b --tag c \
              --label l --description d --delete-after 30d",
             "snapshot list home --tag a --after 2026-01-01 --before 1d",
@@ -214,6 +218,9 @@ mod tests {
             "snapshot create home@a --delete-never --delete-after 1d",
             "fs create a/b",
             "fs create a --quota much",
+            "fs quota set a:/b",
+            "fs quota set a --hard 1G",
+            "fs quota show a/b:/c",
             "snapshot delete",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());
