@@ -19,6 +19,7 @@ mod mounts;
 mod open;
 mod port;
 mod quotas;
+mod room;
 mod scrub;
 mod snapshots;
 mod tally;

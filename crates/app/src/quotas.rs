@@ -111,7 +111,7 @@ impl App {
         if let Some(mounted) = self.mounted(volume.id) {
             return work(&mounted.tree);
         }
-        let opened = trees::open(&self.store()?, volume.id, self.store_path());
+        let opened = trees::open(&self.store()?, volume.id, self.space_probe()?);
         let tree = opened.map_err(|e| fs_error(object, &e))?;
         let done = work(&tree);
         let closed = tree.close().map_err(|e| fs_error(object, &e));
@@ -121,7 +121,7 @@ impl App {
 
     /// What is nearly or quite used up, in all filesystems.
     pub(crate) fn quota_warnings(&self) -> AppResult<Vec<String>> {
-        let (mut list, store) = (Vec::new(), self.store()?);
+        let (mut list, store) = (self.store_warnings()?, self.store()?);
         for volume in store.volumes() {
             let name = &volume.meta.name;
             let used = volume.meta.quota.and_then(|_| self.referenced(&store, &volume));
@@ -240,7 +240,7 @@ fn info(report: QuotaReport) -> QuotaInfo {
 }
 
 /// Of what share of a limit is used, when that is worth a warning.
-fn share(used: u64, limit: u64, of: &str) -> Option<String> {
+pub(crate) fn share(used: u64, limit: u64, of: &str) -> Option<String> {
     let percent = u128::from(used) * 100 / u128::from(limit.max(1));
     (percent >= u128::from(WARN_PERCENT)).then(|| format!("{percent} % of {of} is used"))
 }

@@ -16,7 +16,9 @@ pub use disk::{
 };
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
 pub use quota::{QuotaInfo, QuotaSet, QuotaState};
-pub use report::{FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo};
+pub use report::{
+    FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo, StoreInfo, StoreUpdate,
+};
 pub use request::{
     CloneRequest, DeletedInfo, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
     ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest, VolumeInfo,

@@ -23,6 +23,7 @@ mod rewrite;
 mod scrub;
 mod snapshot;
 mod status;
+mod store;
 mod sync;
 mod up;
 
@@ -65,6 +66,9 @@ enum Command {
     Down,
     /// Show how the server and its store are
     Status,
+    /// Show how much the store takes, and limit it
+    #[command(subcommand)]
+    Store(store::Command),
     /// Make, show, change, mount and delete filesystems
     #[command(subcommand)]
     Fs(fs::Command),
@@ -128,6 +132,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Up(args) => up::run(global, args).map(done),
         Command::Down => down::run(global).map(done),
         Command::Status => status::run(global).map(done),
+        Command::Store(command) => store::run(global, &command).map(done),
         Command::Fs(command) => fs::run(global, command).map(done),
         Command::Disk(command) => disk::run(global, command),
         Command::Snapshot(command) => snapshot::run(global, command).map(done),
@@ -184,6 +189,8 @@ mod tests {
             "fs quota set home:/a/b --hard 10G --soft 9G --grace 7d --owner me@example.org",
             "fs quota set home: --hard none --soft 1G --grace none",
             "fs quota list home@a --json",
+            "store set --quota 10G",
+            "store set --quota none --json",
             "fs quota unset home:/a",
             "snapshot create home@a --writable --source home@b --access-point x --tag a,b --tag c \
              --label l --description d --delete-after 30d",
@@ -219,6 +226,7 @@ mod tests {
             "fs create a/b",
             "fs create a --quota much",
             "fs quota set a:/b",
+            "store set",
             "fs quota set a --hard 1G",
             "fs quota show a/b:/c",
             "snapshot delete",
