@@ -384,7 +384,7 @@ fn wrong_counts_and_colors_are_repaired() {
     w.settle();
     let ino = w.fs.getattr(&ME, w.node("d/e").unwrap(), None).unwrap().0.ino;
     let dir = w.quota("d").dir;
-    w.fs.live.state.lock().quotas.set_counts(dir, 7, 7);
+    w.fs.live.state.lock().quotas.adjust(dir, 4, -1);
     w.fs.live.edit(|edit| Ok(edit.change(ino)?.quota = 0)).unwrap();
     let report = w.fs.check(true).unwrap();
     assert!(

@@ -90,10 +90,10 @@ impl Quotas {
         self.table.get(&dir)
     }
 
-    /// Sets what a quota counts: for repairs.
-    pub(crate) fn set_counts(&mut self, dir: u64, blocks: u64, inodes: u64) {
+    /// Puts right what one quota counts: for repairs. By how much, since programs go on between a check and its repairs.
+    pub(crate) fn adjust(&mut self, dir: u64, blocks: i64, inodes: i64) {
         if let Some(quota) = self.table.get_mut(&dir) {
-            (quota.blocks, quota.inodes) = (blocks, inodes);
+            quota.count(blocks, inodes);
             quota.settle(seconds());
             self.dirty.insert(dir);
         }

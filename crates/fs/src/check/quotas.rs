@@ -100,7 +100,9 @@ fn check_sums(table: &BTreeMap<u64, Quota>, seen: &Counted, log: &mut Log) {
                 "has a quota that counts {} blocks and {} inodes, not {blocks} and {inodes}",
                 quota.blocks, quota.inodes
             );
-            log.problem(Some(*dir), what, Some(Fix::Quota(blocks, inodes)));
+            let by = |new: u64, old: u64| new.wrapping_sub(old).cast_signed();
+            let fix = Fix::Quota(by(blocks, quota.blocks), by(inodes, quota.inodes));
+            log.problem(Some(*dir), what, Some(fix));
         }
     }
 }

@@ -93,7 +93,7 @@ impl Edit<'_> {
             Fix::FarXattrs(count) => self.change(ino)?.far_xattrs = count,
             Fix::Mark => self.make_orphan(ino)?,
             Fix::Unmark => self.end_orphan(ino)?,
-            Fix::Quota(blocks, inodes) => self.state.quotas.set_counts(ino, blocks, inodes),
+            Fix::Quota(blocks, inodes) => self.state.quotas.adjust(ino, blocks, inodes),
             // A walk of its own does it: see `Tree::repair`.
             Fix::Recolor => {}
             Fix::Name => self.name_lost(ino)?,
