@@ -5,7 +5,6 @@
 
 use crate::edit::Edit;
 use crate::error::{FsError, Result, refuse};
-use crate::inode::Inode;
 use crate::keys::ROOT_INO;
 use crate::mounted::Mounted;
 use crate::paths;
@@ -255,8 +254,8 @@ impl Edit<'_> {
             if at == ROOT_INO || at == 0 {
                 return Ok(());
             }
-            let inode: &Inode = self.inode(at)?;
-            at = inode.parent;
+            // Not through the edit: it remembers all that it loads, and there may be many quotas.
+            at = reading::inode(&mut self.state.line, at)?.0.parent;
         }
         refuse(libc::ELOOP)
     }

@@ -344,6 +344,47 @@ fn open_files_without_a_name_count_until_they_are_closed_and_a_quota_ends_with_i
 }
 
 #[test]
+fn a_quota_that_open_files_outlive_can_be_set_again() {
+    let w = World::new();
+    w.mkdir("d").unwrap();
+    w.set("d", hard(4)).unwrap();
+    w.settle();
+    let dir = w.node("d").unwrap();
+    let (file, _) = w.fs.tmpfile(&ME, dir, 0o600, 0, libc::O_RDWR).unwrap();
+    w.fs.write(&ME, file.node, H, 0, &[1; 8192], WriteFlags::default()).unwrap();
+    w.unset("d").unwrap();
+    w.settle();
+    assert_eq!(w.fs.quotas().unwrap(), []);
+    assert!(!w.fs.live.state.lock().quotas.is_empty(), "the file still names it");
+    w.verify();
+    w.set("d", hard(4)).unwrap();
+    w.settle();
+    assert_eq!(w.used("d"), 2);
+    w.fs.forget(file.node, 1);
+    assert_eq!(w.used("d"), 0);
+    w.verify();
+}
+
+#[test]
+fn a_soft_limit_warns_and_refuses_when_no_grace_is_left() {
+    let w = World::new();
+    w.mkdir("d").unwrap();
+    let soft = |grace| QuotaLimits { soft: Some(2 * BLOCK), grace, ..QuotaLimits::default() };
+    w.set("d", soft(None)).unwrap();
+    w.settle();
+    w.create("d/a").unwrap();
+    w.write("d/a", 0, 3).unwrap();
+    assert!(w.quota("d").over_since.is_some() && !w.quota("d").full);
+    w.set("d", soft(Some(0))).unwrap();
+    assert!(w.quota("d").full);
+    assert_eq!(w.write("d/a", 3, 1), Err(libc::EDQUOT));
+    w.write("d/a", 0, 3).unwrap();
+    w.set("d", soft(Some(1 << 30))).unwrap();
+    w.write("d/a", 3, 1).unwrap();
+    w.verify();
+}
+
+#[test]
 fn snapshots_keep_their_quotas_and_restores_bring_them_back() {
     let mut w = World::new();
     w.mkdir("d").unwrap();

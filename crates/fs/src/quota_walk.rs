@@ -56,11 +56,10 @@ impl Tree {
             (state.quotas.walk.is_none(), state.quotas.due())
         };
         match (idle, due) {
-            (true, None) => return Ok(false),
-            (true, Some(dir)) => self.edit(|edit| edit.begin_walk(dir))?,
-            (false, _) => self.step_walk()?,
+            (true, None) => Ok(false),
+            (true, Some(dir)) => self.unless_damaged(|edit| edit.begin_walk(dir)).map(|()| true),
+            (false, _) => self.unless_damaged(|edit| edit.step_walk()).map(|()| true),
         }
-        Ok(true)
     }
 
     /// Goes a walk of its own to the end: for repairs. One that is under way starts again later.
@@ -71,13 +70,14 @@ impl Tree {
             Ok(())
         })?;
         while self.state.lock().quotas.walk.is_some() {
-            self.step_walk()?;
+            self.unless_damaged(|edit| edit.step_walk())?;
         }
         Ok(())
     }
 
-    fn step_walk(&self) -> Result<()> {
-        let stepped = self.edit(|edit| edit.step_walk());
+    /// A part of a walk. Trying again would not help against damage.
+    fn unless_damaged(&self, part: impl FnOnce(&mut Edit<'_>) -> Result<()>) -> Result<()> {
+        let stepped = self.edit(part);
         if matches!(stepped, Err(FsError::Damaged(_))) {
             self.state.lock().quotas.stuck = true;
         }
