@@ -133,6 +133,9 @@ pub(crate) fn fs_error(object: &str, error: &FsError) -> AppError {
         FsError::NoSuchVolume => {
             AppError::new(ErrorKind::NotFound, object, error.to_string(), LIST)
         }
+        FsError::Nested | FsError::NoQuota => {
+            AppError::invalid(object, error.to_string(), "`tintype fs quota list` shows quotas.")
+        }
         FsError::ShutDown => AppError::new(
             ErrorKind::Unavailable,
             object,

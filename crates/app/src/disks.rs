@@ -201,8 +201,7 @@ impl App {
             return Ok(Arc::clone(disk));
         }
         let disk = Disk::open(&self.store()?, line).map_err(|e| disk_error(object, &e))?;
-        let path = self.store_path().to_owned();
-        disk.set_space_probe(Box::new(move || crate::trees::room(&path)));
+        disk.set_space_probe(self.space_probe()?);
         disks.insert(line, Arc::clone(&disk));
         Ok(disk)
     }

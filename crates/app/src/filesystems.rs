@@ -149,11 +149,12 @@ impl App {
             referenced_bytes: referenced,
             live_bytes: usage.live_bytes,
             snapshot_bytes: usage.snapshot_bytes,
+            warnings: crate::quotas::volume_warnings(meta.quota, referenced),
         }
     }
 
     /// Bytes that live files refer to, whoever else shares them; none when that cannot be read.
-    fn referenced(&self, store: &Store, volume: &Volume) -> Option<u64> {
+    pub(crate) fn referenced(&self, store: &Store, volume: &Volume) -> Option<u64> {
         if volume.meta.kind != VolumeKind::Filesystem {
             return None;
         }

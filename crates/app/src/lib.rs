@@ -18,6 +18,8 @@ mod jobs;
 mod mounts;
 mod open;
 mod port;
+mod quotas;
+mod room;
 mod scrub;
 mod snapshots;
 mod tally;

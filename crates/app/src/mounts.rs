@@ -124,7 +124,7 @@ impl App {
         if below == Below::Nothing {
             refuse_files(dir)?;
         }
-        let tree = trees::open(&self.store()?, volume.id, self.store_path())
+        let tree = trees::open(&self.store()?, volume.id, self.space_probe()?)
             .map_err(|e| fs_error(&object, &e))?;
         let mount = match self.mounter.mount(name, dir, Arc::clone(&tree) as _) {
             Ok(mount) => mount,

@@ -18,6 +18,7 @@ use crate::folder::{Holder, StoreFolder};
 use crate::jobs::Jobs;
 use crate::mounts::Mounted;
 use crate::port::{DiskServer, Mounter};
+use crate::room::StoreQuota;
 use crate::tally::Tally;
 use crate::trees::fsck_info;
 use crate::types::FsckInfo;
@@ -57,6 +58,8 @@ pub struct App {
     pub(crate) admin: Mutex<()>,
     /// Numbers of snapshots; changed under `admin`.
     pub(crate) tally: Mutex<Tally>,
+    /// Bytes that the store may take on disk.
+    pub(crate) quota: Arc<StoreQuota>,
     pub(crate) jobs: Jobs,
     pub(crate) addresses: Mutex<Vec<String>>,
     pub(crate) started: Timestamp,
@@ -79,6 +82,7 @@ impl App {
         let store = open_store(&path)?;
         crate::import::remove_halves(&store);
         let tally = Mutex::new(Tally::of(&store));
+        let quota = Arc::new(StoreQuota::new(folder.settings().quota));
         Ok(Arc::new(Self {
             store: RwLock::new(Some(store)),
             folder: Mutex::new(folder),
@@ -90,6 +94,7 @@ impl App {
             problems: Mutex::default(),
             admin: Mutex::default(),
             tally,
+            quota,
             jobs: Jobs::default(),
             addresses: Mutex::default(),
             started: now,

@@ -44,6 +44,7 @@ impl App {
             mounts: self.mount_infos(&status.volumes),
             jobs: [jobs(&status), self.jobs.list()].concat(),
             problems: self.problems.lock().values().cloned().collect(),
+            warnings: self.quota_warnings()?,
         })
     }
 

@@ -125,6 +125,16 @@ impl Store {
         }
     }
 
+    /// Bytes of records and data on disk. Takes no lock that a commit holds.
+    ///
+    /// # Errors
+    /// The engines could not tell their sizes.
+    pub fn disk_bytes(&self) -> Result<u64> {
+        let segments = self.shared.segments.list()?;
+        let data: u64 = segments.iter().map(|segment| segment.bytes).sum();
+        Ok(self.shared.kv.disk_bytes()?.saturating_add(data))
+    }
+
     /// A store at a glance. It does not wait for a check.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 pub mod diff;
 pub mod disk;
 pub mod filesystem;
+pub mod quota;
 pub mod report;
 pub mod request;
 pub mod snapshot;
@@ -14,7 +15,10 @@ pub use disk::{
     DiskVerified, ExportHead, VerifyRequest,
 };
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
-pub use report::{FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo};
+pub use quota::{QuotaInfo, QuotaSet, QuotaState};
+pub use report::{
+    FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo, StoreInfo, StoreUpdate,
+};
 pub use request::{
     CloneRequest, DeletedInfo, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
     ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest, VolumeInfo,

@@ -23,6 +23,7 @@ mod rewrite;
 mod scrub;
 mod snapshot;
 mod status;
+mod store;
 mod sync;
 mod up;
 
@@ -65,6 +66,9 @@ enum Command {
     Down,
     /// Show how the server and its store are
     Status,
+    /// Show how much the store takes, and limit it
+    #[command(subcommand)]
+    Store(store::Command),
     /// Make, show, change, mount and delete filesystems
     #[command(subcommand)]
     Fs(fs::Command),
@@ -128,6 +132,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Up(args) => up::run(global, args).map(done),
         Command::Down => down::run(global).map(done),
         Command::Status => status::run(global).map(done),
+        Command::Store(command) => store::run(global, &command).map(done),
         Command::Fs(command) => fs::run(global, command).map(done),
         Command::Disk(command) => disk::run(global, command),
         Command::Snapshot(command) => snapshot::run(global, command).map(done),
@@ -181,6 +186,12 @@ mod tests {
             "up --store d --listen 127.0.0.1:0 --socket s",
             "fs create home --quota 10G --capacity 1.5TiB --compression zstd:7 --mount d",
             "fs set home --quota none --json",
+            "fs quota set home:/a/b --hard 10G --soft 9G --grace 7d --owner me@example.org",
+            "fs quota set home: --hard none --soft 1G --grace none",
+            "fs quota list home@a --json",
+            "store set --quota 10G",
+            "store set --quota none --json",
+            "fs quota unset home:/a",
             "snapshot create home@a --writable --source home@b --access-point x --tag a,b --tag c \
              --label l --description d --delete-after 30d",
             "snapshot list home --tag a --after 2026-01-01 --before 1d",
@@ -214,6 +225,10 @@ mod tests {
             "snapshot create home@a --delete-never --delete-after 1d",
             "fs create a/b",
             "fs create a --quota much",
+            "fs quota set a:/b",
+            "store set",
+            "fs quota set a --hard 1G",
+            "fs quota show a/b:/c",
             "snapshot delete",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());

@@ -18,6 +18,7 @@ mod moments;
 mod mounts;
 mod pressure;
 mod programs;
+mod quotas;
 mod restores;
 mod room;
 mod server;

@@ -1,10 +1,10 @@
-//! `/status`, `/sync`, `/fsck`, `/scrub`, `/shutdown`.
+//! `/store`, `/status`, `/sync`, `/fsck`, `/scrub`, `/shutdown`.
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
-use tintype_app::types::{FsckRequest, ShutdownInfo, SyncRequest};
+use tintype_app::types::{FsckRequest, ShutdownInfo, StoreUpdate, SyncRequest};
 
 use super::extract::Body;
 use super::{Shared, answer};
@@ -12,11 +12,23 @@ use crate::problem::Problem;
 
 pub fn routes() -> Router<Shared> {
     Router::new()
+        .route("/store", get(show_store).patch(change_store))
         .route("/status", get(status))
         .route("/sync", post(sync))
         .route("/fsck", post(fsck))
         .route("/scrub", post(scrub))
         .route("/shutdown", post(shutdown))
+}
+
+async fn show_store(State(shared): State<Shared>) -> Result<Response, Problem> {
+    answer(&shared, |app| app.store_show()).await
+}
+
+async fn change_store(
+    State(shared): State<Shared>,
+    Body(update): Body<StoreUpdate>,
+) -> Result<Response, Problem> {
+    answer(&shared, move |app| app.store_update(&update)).await
 }
 
 async fn status(State(shared): State<Shared>) -> Result<Response, Problem> {
