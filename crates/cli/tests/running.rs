@@ -17,6 +17,7 @@ use tintype_repo::{
     BlobId, BlobKind, BlobOptions, BlobWriter, GoMode, LocalFolder, Moment, Node, Repository,
     Scratch, SnapshotFile, encode_tree,
 };
+use tintype_testkit::programs;
 
 const TINTYPE: &str = env!("CARGO_BIN_EXE_tintype");
 
@@ -338,9 +339,7 @@ fn owners_come_back_by_number_or_by_name() {
 #[test]
 fn servers_are_checked_against_the_certificates_that_are_named() {
     let fixture = Fixture::new();
-    let installed = |name: &str| Command::new(name).arg("version").output().is_ok();
-    if !installed("openssl") || !installed("rclone") {
-        eprintln!("SKIPPED: openssl or rclone is not installed");
+    if !["openssl", "rclone"].into_iter().all(programs::has) {
         return;
     }
     let at = |name: &str| fixture.folder.path().join(name).to_str().unwrap().to_owned();
@@ -387,8 +386,7 @@ fn copies(folder: &Path) -> usize {
 #[test]
 fn copies_of_what_lies_far_away_are_kept_near_by() {
     let fixture = Fixture::new();
-    if Command::new("rclone").arg("version").output().is_err() {
-        eprintln!("SKIPPED: rclone is not installed");
+    if !programs::has("rclone") {
         return;
     }
     let place = format!("rclone::local:{}", fixture.folder.path().join("far").display());

@@ -31,11 +31,7 @@ fn git(at: &Path, args: &[&str]) -> String {
 }
 
 fn installed() -> bool {
-    let there = Command::new("git").arg("version").output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: git is not installed");
-    }
-    there
+    tintype_testkit::programs::has("git")
 }
 
 /// The paths below `at` that a backup of `target` has, without folders and without `.git`.
