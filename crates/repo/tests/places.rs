@@ -305,7 +305,7 @@ fn sftp_server() -> Option<String> {
     if Path::new(there).exists() {
         return Some(format!("sftp.command={there}"));
     }
-    programs::skipped(&format!("{there} is not installed"));
+    tintype_testkit::programs::skipped(&format!("{there} is not installed"));
     None
 }
 
@@ -377,7 +377,7 @@ struct Machine {
 fn machine(folder: &Path) -> Option<Machine> {
     let sshd = "/usr/sbin/sshd";
     if !Path::new(sshd).exists() || programs::find("ssh").is_none() {
-        programs::skipped("sshd or ssh is not installed");
+        tintype_testkit::programs::skipped("sshd or ssh is not installed");
         return None;
     }
     let _ = std::fs::create_dir("/run/sshd");

@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
-pub use tintype_testkit::programs::{find, skipped};
+pub use tintype_testkit::programs::find;
 
 /// A server that ends with its test.
 pub struct Running(Child);

@@ -15,6 +15,7 @@ use tintype_repo::{
 
 use super::{Choice, interrupt};
 use crate::error::{CliError, CliResult};
+use crate::memory;
 use crate::notice::notice;
 use crate::paths;
 
@@ -132,6 +133,7 @@ impl Place {
 
     /// The place, not opened.
     pub fn backend(&self) -> CliResult<Arc<dyn Backend>> {
+        memory::frugal();
         let place = open_location(&self.location()?, &self.access()?).map_err(RepoError::from)?;
         Ok(Arc::new(Stoppable::new(place, interrupt::stop())))
     }
