@@ -418,6 +418,25 @@ fn copies_of_what_lies_far_away_are_kept_near_by() {
     let output = fixture.run(&args);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("no copies are kept"), "{said}");
+    // A check asks the place itself, unless it is told not to; copies that nobody uses go when that is wished.
+    let other = cache.join("ab".repeat(32));
+    fs::create_dir_all(other.join("index")).unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_hours(31 * 24);
+    let age = |path: &Path| {
+        let times = fs::FileTimes::new().set_modified(old);
+        fs::File::open(path).unwrap().set_times(times).unwrap();
+    };
+    age(&other);
+    ok(&["check", "--with-cache", "--cleanup-cache"]);
+    assert!(other.exists(), "it may be something else: it has no version");
+    fs::write(other.join("version"), "1").unwrap();
+    ok(&["check", "--with-cache", "--cleanup-cache"]);
+    assert!(other.exists(), "it was used");
+    age(&other);
+    ok(&["ls", "latest"]);
+    assert!(other.exists(), "nobody asked");
+    ok(&["check", "--with-cache", "--cleanup-cache"]);
+    assert!(!other.exists());
     // A local repository has none.
     fixture.ok(&["backup", source]);
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 2, "one repository and the tag");
