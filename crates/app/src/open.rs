@@ -17,6 +17,7 @@ use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
 use crate::jobs::Jobs;
 use crate::mounts::Mounted;
+use crate::policies::Policies;
 use crate::port::{DiskServer, Mounter};
 use crate::tally::Tally;
 use crate::trees::fsck_info;
@@ -58,6 +59,7 @@ pub struct App {
     /// Numbers of snapshots; changed under `admin`.
     pub(crate) tally: Mutex<Tally>,
     pub(crate) jobs: Jobs,
+    pub(crate) policies: Policies,
     pub(crate) addresses: Mutex<Vec<String>>,
     pub(crate) started: Timestamp,
     pub(crate) user: String,
@@ -79,6 +81,7 @@ impl App {
         let store = open_store(&path)?;
         crate::import::remove_halves(&store);
         let tally = Mutex::new(Tally::of(&store));
+        let policies = Policies::load(&store, now)?;
         Ok(Arc::new(Self {
             store: RwLock::new(Some(store)),
             folder: Mutex::new(folder),
@@ -91,6 +94,7 @@ impl App {
             admin: Mutex::default(),
             tally,
             jobs: Jobs::default(),
+            policies,
             addresses: Mutex::default(),
             started: now,
             user: options.user,

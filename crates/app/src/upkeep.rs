@@ -44,7 +44,10 @@ impl App {
             dirty_bytes: status.unwritten_bytes as u64,
             mounts: self.mount_infos(&store),
             jobs: [jobs(&status), self.jobs.list()].concat(),
-            problems: self.problems.lock().values().cloned().collect(),
+            problems: {
+                let mounts = self.problems.lock().values().cloned().collect();
+                [mounts, self.policy_problems(&store)].concat()
+            },
         })
     }
 

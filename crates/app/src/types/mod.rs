@@ -4,6 +4,7 @@
 pub mod diff;
 pub mod disk;
 pub mod filesystem;
+pub mod policy;
 pub mod report;
 pub mod request;
 pub mod snapshot;
@@ -14,6 +15,7 @@ pub use disk::{
     DiskVerified, ExportHead, VerifyRequest,
 };
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
+pub use policy::{PolicyEvent, PolicyForecast, PolicyInfo, PolicyRun, PolicyRunRequest};
 pub use report::{FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo};
 pub use request::{
     CloneRequest, DeletedInfo, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
