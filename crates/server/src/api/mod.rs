@@ -6,6 +6,7 @@ mod extract;
 mod filesystems;
 mod images;
 mod maintenance;
+mod policies;
 mod snapshots;
 mod volumes;
 
@@ -43,6 +44,7 @@ pub fn router(shared: Shared) -> Router {
                 .merge(disks::routes())
                 .merge(images::routes())
                 .merge(snapshots::routes())
+                .merge(policies::routes())
                 .merge(maintenance::routes()),
         )
         .fallback(no_route)
