@@ -17,6 +17,7 @@ use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
 use crate::jobs::Jobs;
 use crate::mounts::Mounted;
+use crate::policies::Policies;
 use crate::port::{DiskServer, Mounter};
 use crate::room::StoreQuota;
 use crate::tally::Tally;
@@ -61,6 +62,7 @@ pub struct App {
     /// Bytes that the store may take on disk.
     pub(crate) quota: Arc<StoreQuota>,
     pub(crate) jobs: Jobs,
+    pub(crate) policies: Policies,
     pub(crate) addresses: Mutex<Vec<String>>,
     pub(crate) started: Timestamp,
     pub(crate) user: String,
@@ -83,6 +85,7 @@ impl App {
         crate::import::remove_halves(&store);
         let tally = Mutex::new(Tally::of(&store));
         let quota = Arc::new(StoreQuota::new(folder.settings().quota));
+        let policies = Policies::load(&store, now)?;
         Ok(Arc::new(Self {
             store: RwLock::new(Some(store)),
             folder: Mutex::new(folder),
@@ -96,6 +99,7 @@ impl App {
             tally,
             quota,
             jobs: Jobs::default(),
+            policies,
             addresses: Mutex::default(),
             started: now,
             user: options.user,

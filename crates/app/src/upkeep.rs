@@ -43,7 +43,10 @@ impl App {
             dirty_bytes: status.unwritten_bytes as u64,
             mounts: self.mount_infos(&status.volumes),
             jobs: [jobs(&status), self.jobs.list()].concat(),
-            problems: self.problems.lock().values().cloned().collect(),
+            problems: {
+                let mounts = self.problems.lock().values().cloned().collect();
+                [mounts, self.policy_problems(&store)].concat()
+            },
             warnings: self.quota_warnings()?,
         })
     }

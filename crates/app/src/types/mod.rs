@@ -5,6 +5,7 @@ pub mod diff;
 pub mod disk;
 pub mod filesystem;
 pub mod quota;
+pub mod policy;
 pub mod report;
 pub mod request;
 pub mod snapshot;
@@ -19,6 +20,7 @@ pub use quota::{QuotaInfo, QuotaSet, QuotaState};
 pub use report::{
     FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo, StoreInfo, StoreUpdate,
 };
+pub use policy::{PolicyEvent, PolicyForecast, PolicyInfo, PolicyRun, PolicyRunRequest};
 pub use request::{
     CloneRequest, DeletedInfo, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
     ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest, VolumeInfo,

@@ -59,7 +59,7 @@ pub struct StatusInfo {
     pub mounts: Vec<MountInfo>,
     /// What runs in the background.
     pub jobs: Vec<JobInfo>,
-    /// Filesystems that should be mounted and are not, with the reason.
+    /// Filesystems that should be mounted and are not, and policies that could not do what is due, with the reason.
     pub problems: Vec<String>,
     /// What is nearly used up: quotas of filesystems and of directories.
     #[serde(default)]

@@ -14,6 +14,7 @@ mod ls;
 mod man;
 mod merge;
 mod mount;
+mod policy;
 mod prune;
 mod recover;
 mod repair;
@@ -78,6 +79,9 @@ enum Command {
     /// Make, list, compare, restore, clone and delete snapshots
     #[command(subcommand)]
     Snapshot(snapshot::Command),
+    /// Make snapshots by themselves, and let old ones go: schedules and retention
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Make everything written so far durable now
     Sync(sync::Args),
     /// Check the whole store, and repair it if asked to
@@ -136,6 +140,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Fs(command) => fs::run(global, command).map(done),
         Command::Disk(command) => disk::run(global, command),
         Command::Snapshot(command) => snapshot::run(global, command).map(done),
+        Command::Policy(command) => policy::run(global, command),
         Command::Sync(args) => sync::run(global, args).map(done),
         Command::Fsck(args) => fsck::run(global, &args),
         Command::Scrub(args) => scrub::run(global, &args),
@@ -211,6 +216,14 @@ mod tests {
             "merge 12 34 latest~1 --delete --label l --tag a,b --description d --host h --time 2026-01-01",
             "mount d --host h --tag a,b --path /p --label l --no-lock --allow-other --owner-root --json",
             "mount latest:/p d",
+            "policy create p --daily time=22:05;retention=7 --cron off --time-zone UTC --skip-unchanged true --attach home",
+            "policy import - --name p --detached --json",
+            "policy set p --hourly off --keep last=3;within=1y --enabled false",
+            "policy attach p home disk",
+            "policy run p --class daily",
+            "policy run p --dry-run --days 30",
+            "policy show p --next 30 --json",
+            "policy export p --full",
             "rewrite 12 -e a --iexclude b --exclude-file f --forget --new-host h --new-time 2026-01-01 --all-trees",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());

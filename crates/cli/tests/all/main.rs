@@ -16,6 +16,7 @@ mod leaving;
 mod messages;
 mod moments;
 mod mounts;
+mod policies;
 mod pressure;
 mod programs;
 mod quotas;

@@ -7,6 +7,7 @@ mod filesystems;
 mod images;
 mod maintenance;
 mod quotas;
+mod policies;
 mod snapshots;
 mod volumes;
 
@@ -45,6 +46,7 @@ pub fn router(shared: Shared) -> Router {
                 .merge(images::routes())
                 .merge(snapshots::routes())
                 .merge(quotas::routes())
+                .merge(policies::routes())
                 .merge(maintenance::routes()),
         )
         .fallback(no_route)
