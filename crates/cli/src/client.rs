@@ -1,5 +1,9 @@
 //! Talks to the server over its Unix socket: one connection and one request per command.
 
+use std::fs::File;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use http_body_util::{BodyExt, Full};
@@ -8,6 +12,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::{HeaderMap, Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tintype_server::stream::{BodyReader, PieceWriter, Rest, incoming, outgoing};
@@ -74,10 +79,12 @@ impl Client {
         })
     }
 
-    /// Reads a resource as it comes: `read` gets its head and its bytes on a thread of its own.
+    /// Reads a resource as it comes: `read` gets its head and its bytes on a thread of its own. With `file`, the server gets the
+    /// open file along with the request.
     pub fn download<T: Send>(
         &self,
         path: &str,
+        file: Option<&File>,
         read: impl FnOnce(&HeaderMap, BodyReader) -> T + Send,
     ) -> CliResult<T> {
         let body = Full::new(Bytes::new());
@@ -93,7 +100,7 @@ impl Client {
                 feed.await;
                 Ok(reading.join().map_err(|_| self.broken(&"a thread ended")))
             };
-            self.run(self.exchange(Method::GET, path, body, take))?
+            self.run(self.exchange_with(file, Method::GET, path, body, take))?
         })
     }
 
@@ -114,7 +121,25 @@ impl Client {
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.exchange_with(None, method, path, body, take).await
+    }
+
+    async fn exchange_with<B, T>(
+        &self,
+        file: Option<&File>,
+        method: Method,
+        path: &str,
+        body: B,
+        take: impl AsyncFnOnce(Response<Incoming>) -> hyper::Result<T>,
+    ) -> CliResult<T>
+    where
+        B: Body<Data = Bytes> + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.absent(&e))?;
+        if let Some(file) = file {
+            hand_over(&stream, file).map_err(|e| self.broken(&e))?;
+        }
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(&e))?;
         let request = Request::builder()
@@ -160,6 +185,17 @@ impl Client {
             "Look whether the server still runs: `tintype status`.",
         )
     }
+}
+
+/// Sends an open file ahead of the request, with an empty line, which HTTP has a server skip there.
+fn hand_over(stream: &UnixStream, file: &File) -> std::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let files = [file.as_fd()];
+    let mut extra = SendAncillaryBuffer::new(&mut space);
+    extra.push(SendAncillaryMessage::ScmRights(&files));
+    // Nothing was sent yet, so there is room for it.
+    sendmsg(stream, &[IoSlice::new(b"\r\n")], &mut extra, SendFlags::NOSIGNAL)?;
+    Ok(())
 }
 
 /// All of an answer: its body, or the failure that it tells.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use tintype_app::{AppError, ErrorKind};
+use tintype_server::ProblemDocument;
 
 use crate::notice;
 use crate::output::printable;
@@ -34,6 +35,17 @@ pub struct CliError {
 /// The result of a command.
 pub type CliResult<T> = Result<T, CliError>;
 
+impl From<ProblemDocument> for CliError {
+    fn from(told: ProblemDocument) -> Self {
+        Self::from_problem(Problem {
+            detail: told.detail,
+            remedy: told.remedy,
+            object: Some(told.object),
+            kind: Some(told.kind),
+        })
+    }
+}
+
 /// The part of a problem document that people need.
 #[derive(Deserialize)]
 struct Problem {
@@ -60,23 +72,23 @@ impl CliError {
     /// From an answer of the server that is not a success.
     pub fn from_answer(status: u16, body: &[u8]) -> Self {
         match serde_json::from_slice::<Problem>(body) {
-            Ok(problem) => {
-                let kind =
-                    problem.kind.map(|urn| urn.trim_start_matches("urn:tintype:").to_owned());
-                // Also what only the server can tell is a wrong use of the command.
-                let usage = kind.as_deref() == Some(INVALID);
-                let status = if usage { 2 } else { 1 };
-                Self {
-                    object: problem.object,
-                    kind,
-                    status,
-                    ..Self::failure(problem.detail, problem.remedy)
-                }
-            }
+            Ok(problem) => Self::from_problem(problem),
             Err(_) => Self::failure(
                 format!("server: answered with status {status} and no explanation"),
                 "Check that server and program have the same version.",
             ),
+        }
+    }
+
+    fn from_problem(problem: Problem) -> Self {
+        let kind = problem.kind.map(|urn| urn.trim_start_matches("urn:tintype:").to_owned());
+        // Also what only the server can tell is a wrong use of the command.
+        let status = if kind.as_deref() == Some(INVALID) { 2 } else { 1 };
+        Self {
+            object: problem.object,
+            kind,
+            status,
+            ..Self::failure(problem.detail, problem.remedy)
         }
     }
 

@@ -7,14 +7,18 @@
 mod api;
 mod disk_server;
 mod disks;
+mod file;
 mod guard;
+mod handed;
 mod listen;
 mod mounter;
 mod problem;
 mod run;
 pub mod stream;
 
+pub use api::ExportLine;
 pub use disk_server::{TlsFiles, parse_listen_disks};
 pub use listen::parse_listen;
 pub use mounter::{FuseMounter, TransportChoice};
+pub use problem::ProblemDocument;
 pub use run::{Ready, ServeOptions, serve};

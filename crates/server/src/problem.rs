@@ -50,18 +50,25 @@ fn table(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// As a document.
+    pub fn document(self) -> ProblemDocument {
         let (status, kind, title) = table(self.0.kind);
-        let document = ProblemDocument {
+        ProblemDocument {
             kind: format!("urn:tintype:{kind}"),
             title: title.to_owned(),
             status: status.as_u16(),
             detail: self.0.to_string(),
             object: self.0.object,
             remedy: self.0.remedy,
-        };
-        let mut response = (status, Json(document)).into_response();
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, ..) = table(self.0.kind);
+        let mut response = (status, Json(self.document())).into_response();
         let content = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, content);
         response

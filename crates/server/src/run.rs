@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::api::{Shared, router};
 use crate::disk_server::{Disks, TlsFiles};
 use crate::guard::local_only;
+use crate::handed::{Handed, HandingListener};
 use crate::listen::{bind_unix, refuse_taken};
 
 /// What a server needs to know.
@@ -137,7 +138,11 @@ async fn listen_and_wait(
     };
     spawn(
         &mut servers,
-        axum::serve(unix, routes.clone()).with_graceful_shutdown(end(stopping.clone())),
+        axum::serve(
+            HandingListener(unix),
+            routes.clone().into_make_service_with_connect_info::<Handed>(),
+        )
+        .with_graceful_shutdown(end(stopping.clone())),
     );
     if let Some(tcp) = tcp {
         let guarded: Router = routes.layer(from_fn(local_only));

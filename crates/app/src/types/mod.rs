@@ -12,8 +12,8 @@ pub mod snapshot;
 
 pub use diff::{Diff, DiffChange, DiffEntry, DiffObject, DiffRange};
 pub use disk::{
-    DiskChanges, DiskCreate, DiskExport, DiskImport, DiskImported, DiskInfo, DiskUpdate,
-    DiskVerified, ExportHead, VerifyRequest,
+    DiskChanges, DiskCreate, DiskImport, DiskImported, DiskInfo, DiskUpdate, DiskVerified,
+    ImageHead, ImageWish, VerifyRequest,
 };
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
 pub use quota::{QuotaInfo, QuotaSet, QuotaState};

@@ -1,23 +1,31 @@
-//! `/disks/{name}/import` and `/disks/{name}/export`: images of disks as bodies, as long as they are.
+//! `/disks/{name}/import` and `/disks/{name}/export`: images of disks as bodies, as long as they are; and exports into a file that came with the
+//! connection, told line by line.
 
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Router;
 use axum::body::Body as AxumBody;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tintype_app::types::{DiskExport, DiskImport, ExportHead};
-use tintype_app::{AppError, AppResult};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tintype_app::types::{DiskImport, ImageHead, ImageWish};
+use tintype_app::{App, AppError, AppResult};
 use tintype_image::{Format, Stream};
 use tintype_model::{ByteSize, MomentName, SnapshotName, SnapshotRef, VolumeName};
 use tokio::sync::oneshot;
 
 use super::extract::{Pairs, Path, flag, only, value, volume};
 use super::{Shared, answer, broken};
-use crate::problem::Problem;
-use crate::stream::{Rest, incoming, outgoing};
+use crate::file::FileWriter;
+use crate::handed::Handed;
+use crate::problem::{Problem, ProblemDocument};
+use crate::stream::{PieceWriter, Rest, incoming, outgoing};
 
 pub fn routes() -> Router<Shared> {
     Router::new()
@@ -52,13 +60,25 @@ async fn export(
     State(shared): State<Shared>,
     path: Path<String>,
     query: Pairs,
+    handed: Option<Extension<ConnectInfo<Handed>>>,
 ) -> Result<Response, Problem> {
-    only(&query, &["snapshot", "format", "base", "with_snapshot"])?;
+    only(&query, &["snapshot", "format", "base", "with_snapshot", "into"])?;
     let wish = wish(volume(&path)?, &query)?;
     let app = Arc::clone(&shared.app);
+    match value(&query, "into") {
+        None => {}
+        Some("file") => {
+            let handed = handed.map(|Extension(ConnectInfo(handed))| handed).unwrap_or_default();
+            return Ok(export_into(app, wish, handed.take()?));
+        }
+        Some(_) => {
+            let object = "query into";
+            return Err(AppError::invalid(object, "is not \"file\"", "Leave it away.").into());
+        }
+    }
     let (told, head) = oneshot::channel();
     let job = tokio::task::spawn_blocking(move || {
-        app.disk_export(&wish, |head: ExportHead| {
+        app.disk_export(&wish, |head: ImageHead| {
             let (writer, body) = outgoing(head.length);
             // Who asked may have gone: then the first write fails.
             drop(told.send((head, body)));
@@ -81,7 +101,88 @@ async fn export(
     }
 }
 
-fn wish(name: VolumeName, query: &Pairs) -> AppResult<DiskExport> {
+/// A line of the answer to an export into a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportLine {
+    /// It begins.
+    Begun {
+        /// Bytes to come, about.
+        bytes: u64,
+    },
+    /// Bytes of the file so far, with its holes.
+    Reached(u64),
+    /// The file is whole, and not synced.
+    Done {
+        /// The name of the image.
+        image: String,
+        /// Bytes of the disk.
+        size: u64,
+    },
+    /// The file cannot be written.
+    Unwritable(String),
+    /// It did not end well.
+    Failed(ProblemDocument),
+}
+
+/// Bytes of a file between two lines.
+const STEP: u64 = 16 << 20;
+
+/// Writes the image to the file. The answer is lines: [`ExportLine`]. When nobody takes them any more, it ends.
+fn export_into(app: Arc<App>, wish: ImageWish, file: File) -> Response {
+    let (lines, body) = outgoing(None);
+    tokio::task::spawn_blocking(move || {
+        let lines = Lines(Arc::new(Mutex::new(lines)));
+        let last = write_into(&app, &wish, file, &lines);
+        // Who asked may have gone.
+        drop(lines.tell(&last));
+    });
+    AxumBody::new(body).into_response()
+}
+
+#[derive(Clone)]
+struct Lines(Arc<Mutex<PieceWriter>>);
+
+impl Lines {
+    fn tell(&self, line: &ExportLine) -> std::io::Result<()> {
+        let mut out = self.0.lock();
+        serde_json::to_writer(&mut *out, line)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    }
+}
+
+fn write_into(app: &App, wish: &ImageWish, file: File, lines: &Lines) -> ExportLine {
+    let mut done = None;
+    let broken = Arc::new(Mutex::new(None));
+    let written = app.disk_export(wish, |head| {
+        // Who asked may have gone: then the first piece fails.
+        drop(lines.tell(&ExportLine::Begun { bytes: head.length.unwrap_or(head.data) }));
+        done = Some(ExportLine::Done { image: head.uuid, size: head.size });
+        let (lines, mut told) = (lines.clone(), 0);
+        let reached = move |at: u64| {
+            if at.saturating_sub(told) < STEP {
+                return Ok(());
+            }
+            told = at;
+            lines.tell(&ExportLine::Reached(at))
+        };
+        Ok(FileWriter::new(file, Arc::clone(&broken), reached))
+    });
+    match (written, broken.lock().take(), done) {
+        (Ok(()), _, Some(done)) => done,
+        (_, Some(why), _) => ExportLine::Unwritable(why),
+        (Ok(()), None, None) => {
+            ExportLine::Failed(Problem(super::broken(&"an export that began nothing")).document())
+        }
+        (Err(error), None, _) => {
+            tracing::warn!(%error, "an export did not end well");
+            ExportLine::Failed(Problem(error).document())
+        }
+    }
+}
+
+fn wish(name: VolumeName, query: &Pairs) -> AppResult<ImageWish> {
     let moment = match parsed::<SnapshotName>(query, "snapshot")? {
         None => MomentName::Live(name),
         Some(snapshot) => MomentName::Snapshot(SnapshotRef { volume: name, snapshot }),
@@ -89,7 +190,7 @@ fn wish(name: VolumeName, query: &Pairs) -> AppResult<DiskExport> {
     let snapshots = query.0.iter().filter(|(key, _)| key == "with_snapshot");
     let snapshots: Result<Vec<SnapshotName>, _> =
         snapshots.map(|(_, name)| SnapshotName::new(name.as_str())).collect();
-    Ok(DiskExport {
+    Ok(ImageWish {
         moment,
         format: format(query)?.unwrap_or(Format::Raw),
         base: parsed(query, "base")?,
@@ -113,7 +214,7 @@ where
     })
 }
 
-fn described(head: &ExportHead) -> HeaderMap {
+fn described(head: &ImageHead) -> HeaderMap {
     let plain: String = head
         .file_name
         .chars()

@@ -24,6 +24,8 @@ use tokio::sync::Notify;
 
 use crate::problem::Problem;
 
+pub use images::ExportLine;
+
 /// What every handler shares.
 #[derive(Clone)]
 pub struct Shared {
