@@ -4,8 +4,8 @@
 pub mod diff;
 pub mod disk;
 pub mod filesystem;
-pub mod quota;
 pub mod policy;
+pub mod quota;
 pub mod report;
 pub mod request;
 pub mod snapshot;
@@ -16,11 +16,11 @@ pub use disk::{
     ImageHead, ImageWish, VerifyRequest,
 };
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
+pub use policy::{PolicyEvent, PolicyForecast, PolicyInfo, PolicyRun, PolicyRunRequest};
 pub use quota::{QuotaInfo, QuotaSet, QuotaState};
 pub use report::{
     FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo, StoreInfo, StoreUpdate,
 };
-pub use policy::{PolicyEvent, PolicyForecast, PolicyInfo, PolicyRun, PolicyRunRequest};
 pub use request::{
     CloneRequest, DeletedInfo, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
     ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest, VolumeInfo,

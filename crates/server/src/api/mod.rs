@@ -6,8 +6,8 @@ mod extract;
 mod filesystems;
 mod images;
 mod maintenance;
-mod quotas;
 mod policies;
+mod quotas;
 mod snapshots;
 mod volumes;
 
