@@ -52,6 +52,7 @@ pub(crate) struct Edit<'a> {
     changes: Vec<(Key, Change)>,
     notes: Vec<Note>,
     orphans: Vec<(u64, bool)>,
+    leaving: Option<(u64, u64)>,
     blocks: i64,
     inodes: i64,
     next_ino: u64,
@@ -72,6 +73,7 @@ impl<'a> Edit<'a> {
             changes: Vec::new(),
             notes: Vec::new(),
             orphans: Vec::new(),
+            leaving: None,
             blocks: 0,
             inodes: 0,
             next_ino,
@@ -261,6 +263,11 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
+    /// Of a nameless inode that is being removed this many blocks are left; 0 when it is gone.
+    pub(crate) const fn leaves(&mut self, ino: u64, blocks: u64) {
+        self.leaving = Some((ino, blocks));
+    }
+
     /// By how many bytes the tree's records grow.
     pub(crate) fn record_growth(&mut self) -> i64 {
         let mut growth = 0;
@@ -332,6 +339,9 @@ impl<'a> Edit<'a> {
             } else {
                 state.orphans.remove(&ino);
             }
+        }
+        if let Some((ino, blocks)) = self.leaving {
+            state.leaving.note(ino, blocks);
         }
         let sup = &mut state.sup;
         let changed = self.blocks != 0 || self.inodes != 0 || sup.next_ino != self.next_ino;
