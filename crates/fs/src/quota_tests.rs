@@ -414,6 +414,29 @@ fn snapshots_keep_their_quotas_and_restores_bring_them_back() {
     w.verify();
 }
 
+/// A large file goes in steps; its room is there for the next one at once.
+#[test]
+fn what_goes_in_steps_counts_for_no_quota() {
+    let blocks = 5000;
+    let mut w = World::new();
+    w.mkdir("d").unwrap();
+    w.set("d", hard(blocks + 2)).unwrap();
+    w.settle();
+    for name in ["d/a", "d/b"] {
+        w.create(name).unwrap();
+        w.write(name, 0, blocks).unwrap();
+        assert_eq!(w.write(name, blocks, 3), Err(libc::EDQUOT));
+        w.remove(name).unwrap();
+        assert_eq!(w.used("d"), 0);
+        assert!(w.fs.live.state.lock().sup.blocks > 0, "it went in one step, so this shows nothing");
+    }
+    w.store.sync().unwrap();
+    w = w.crash(3);
+    assert_eq!(w.used("d"), 0);
+    w.settle();
+    assert_eq!(w.fs.check(false).unwrap().problems, Vec::new());
+}
+
 #[test]
 fn wrong_counts_and_colors_are_repaired() {
     let w = World::new();

@@ -112,6 +112,10 @@ impl Tree {
         }
         let gone = edit.reap(ino)?;
         let left = if gone { 0 } else { edit.inode(ino)?.blocks };
+        if !gone {
+            // As for the limits of the whole: what goes counts for no quota from the first step on.
+            edit.recolor(ino, 0)?;
+        }
         edit.leaves(ino, left);
         Ok(gone)
     }
