@@ -1,6 +1,6 @@
 //! The few kinds of failure that the edges tell apart, each with its object and a remedy.
 //!
-//! The errors of the layers below are many and precise; here they become one of ten kinds, a
+//! The errors of the layers below are many and precise; here they become one of these kinds, a
 //! sentence that names the object, and a sentence that says what to do. `convert` does the work.
 
 use std::fmt;
@@ -17,6 +17,12 @@ pub enum ErrorKind {
     Exists,
     /// The request makes no sense.
     Invalid,
+    /// Who asks did not say who it is, or not truly.
+    Unauthenticated,
+    /// Who asks may not do it.
+    Forbidden,
+    /// It was tried too often.
+    TooMany,
     /// A delete rule forbids it.
     Protected,
     /// Somebody uses the object.

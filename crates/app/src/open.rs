@@ -12,6 +12,7 @@ use tintype_model::{SnapshotLimits, SnapshotRef, VolumeId, VolumeKind, VolumeNam
 use tintype_segments::{FolderFiles, Segments};
 use tintype_store::{LineRef, Snapshot, Store, StoreOptions, Volume};
 
+use crate::access::Access;
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
@@ -58,6 +59,8 @@ pub struct App {
     /// Numbers of snapshots; changed under `admin`.
     pub(crate) tally: Mutex<Tally>,
     pub(crate) jobs: Jobs,
+    /// Users, tokens and sessions.
+    pub(crate) access: Access,
     pub(crate) addresses: Mutex<Vec<String>>,
     pub(crate) started: Timestamp,
     pub(crate) user: String,
@@ -78,6 +81,7 @@ impl App {
         let path = folder.path().to_owned();
         let store = open_store(&path)?;
         crate::import::remove_halves(&store);
+        let access = Access::load(&store)?;
         let tally = Mutex::new(Tally::of(&store));
         Ok(Arc::new(Self {
             store: RwLock::new(Some(store)),
@@ -91,6 +95,7 @@ impl App {
             admin: Mutex::default(),
             tally,
             jobs: Jobs::default(),
+            access,
             addresses: Mutex::default(),
             started: now,
             user: options.user,

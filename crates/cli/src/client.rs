@@ -1,4 +1,4 @@
-//! Talks to the server over its Unix socket: one connection and one request per command.
+//! Talks to the server, over its Unix socket or over the network (`remote.rs`): one connection and one request per command.
 
 use std::path::{Path, PathBuf};
 
@@ -14,23 +14,48 @@ use tintype_server::stream::{BodyReader, PieceWriter, Rest, incoming, outgoing};
 use tokio::net::UnixStream;
 
 use crate::error::{CliError, CliResult};
+use crate::remote::{Server, Stream};
 use crate::signals;
 
 /// The way to a server.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    way: Way,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Socket(PathBuf),
+    Server(Server),
 }
 
 impl Client {
     /// A client of the server at `socket`.
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self { way: Way::Socket(socket) }
     }
 
-    /// The socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    /// A client of a server on the network.
+    pub fn of_server(server: Server) -> Self {
+        Self { way: Way::Server(server) }
+    }
+
+    /// The socket, if that is the way.
+    pub fn socket(&self) -> Option<&Path> {
+        match &self.way {
+            Way::Socket(socket) => Some(socket),
+            Way::Server(_) => None,
+        }
+    }
+
+    async fn connect(&self) -> CliResult<Stream> {
+        match &self.way {
+            Way::Socket(socket) => {
+                let stream = UnixStream::connect(socket).await;
+                Ok(Box::new(stream.map_err(|error| absent(socket, &error))?))
+            }
+            Way::Server(server) => server.connect().await,
+        }
     }
 
     /// Reads a resource.
@@ -114,16 +139,18 @@ impl Client {
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.absent(&e))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(&e))?;
         let request = Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
-            .header(header::HOST, "localhost")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body)
-            .map_err(|e| self.broken(&e))?;
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = match &self.way {
+            Way::Socket(_) => request.header(header::HOST, "localhost"),
+            Way::Server(server) => server.sign(request),
+        };
+        let request = request.body(body).map_err(|e| self.broken(&e))?;
         let answer = async {
             let response = sender.send_request(request).await?;
             take(response).await
@@ -141,25 +168,30 @@ impl Client {
         }
     }
 
-    fn absent(&self, error: &std::io::Error) -> CliError {
-        if error.kind() == std::io::ErrorKind::PermissionDenied {
-            return CliError::failure(
-                format!("socket {}: belongs to another user ({error})", self.socket.display()),
-                "Start a server of your own with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
-            );
-        }
-        CliError::failure(
-            format!("socket {}: no server answers there ({error})", self.socket.display()),
-            "Start one with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
-        )
-    }
-
     fn broken(&self, error: &dyn std::fmt::Display) -> CliError {
+        let place = match &self.way {
+            Way::Socket(socket) => format!("socket {}", socket.display()),
+            Way::Server(server) => format!("server {}", server.url()),
+        };
         CliError::failure(
-            format!("socket {}: the connection broke: {error}", self.socket.display()),
+            format!("{place}: the connection broke: {error}"),
             "Look whether the server still runs: `tintype status`.",
         )
     }
+}
+
+fn absent(socket: &Path, error: &std::io::Error) -> CliError {
+    let socket = socket.display();
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        return CliError::failure(
+            format!("socket {socket}: belongs to another user ({error})"),
+            "Start a server of your own with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
+        );
+    }
+    CliError::failure(
+        format!("socket {socket}: no server answers there ({error})"),
+        "Start one with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
+    )
 }
 
 /// All of an answer: its body, or the failure that it tells.

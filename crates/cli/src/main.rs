@@ -12,6 +12,7 @@ mod notice;
 mod options;
 mod output;
 mod paths;
+mod remote;
 mod signals;
 mod usage;
 

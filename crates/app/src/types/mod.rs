@@ -1,13 +1,19 @@
 //! What goes into the use cases and what comes out: plain records, also the wire form of the
 //! native API. `docs/cli.md` describes them field by field; a test holds the two together.
 
+pub mod access;
 pub mod diff;
 pub mod disk;
 pub mod filesystem;
 pub mod report;
 pub mod request;
+pub mod schema;
 pub mod snapshot;
 
+pub use access::{
+    LoginRequest, LogoutInfo, PasswordChange, RefreshRequest, Role, Secret, SessionMade,
+    TokenCreate, TokenInfo, TokenMade, UserCreate, UserInfo, UserUpdate, WhoamiInfo,
+};
 pub use diff::{Diff, DiffChange, DiffEntry, DiffObject, DiffRange};
 pub use disk::{
     DiskChanges, DiskCreate, DiskExport, DiskImport, DiskImported, DiskInfo, DiskUpdate,
@@ -16,7 +22,7 @@ pub use disk::{
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
 pub use report::{FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo};
 pub use request::{
-    CloneRequest, DeletedInfo, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
+    CloneRequest, DeletedInfo, Empty, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
     ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest, VolumeInfo,
 };
 pub use snapshot::{DeleteWish, SnapshotCreate, SnapshotInfo, SnapshotUpdate, SpaceInfo};
