@@ -27,10 +27,10 @@ pub struct Global {
     #[arg(long, global = true, value_name = "URL", conflicts_with = "socket")]
     pub server: Option<String>,
     /// File with the token for it (default: $TINTYPE_TOKEN_FILE; TINTYPE_TOKEN holds the token itself)
-    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// PEM file with the authority, or the certificate itself, that it is trusted by (default: $TINTYPE_CA, else what the system trusts)
-    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 }
 

@@ -46,11 +46,24 @@ impl From<AppError> for Problem {
 impl Problem {
     /// A body that cannot be taken.
     pub fn body(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::too_large("is longer than the limit");
+        }
+        let remedy = "Send the whole body.";
+        AppError::invalid("request body", rejection.body_text(), remedy).into()
+    }
+
+    /// A body that is too long.
+    pub fn too_large(detail: &str) -> Self {
         let remedy = "Send a body of at most 64 MiB; images have no limit.";
-        let error = AppError::invalid("request body", rejection.body_text(), remedy);
-        let too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
-        let status = (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large");
-        Self { error, status: too_large.then_some(status) }
+        let error = AppError::invalid("request body", detail, remedy);
+        Self { error, status: Some((StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large")) }
+    }
+
+    /// A body that does not come.
+    pub fn too_slow() -> Self {
+        let error = AppError::invalid("request body", "did not come in a minute", "Send it again.");
+        Self { error, status: Some((StatusCode::REQUEST_TIMEOUT, "timeout", "Took too long")) }
     }
 
     /// A method that a resource does not have.

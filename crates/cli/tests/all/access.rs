@@ -48,12 +48,20 @@ fn every_operation_refuses_strangers_and_wrong_roles() {
             continue;
         };
         let (status, problem) = ask(&world, &request, ANYBODY);
-        assert_eq!((status, &problem["type"]), (401, &json!("urn:tintype:unauthenticated")), "{request}");
+        assert_eq!(
+            (status, &problem["type"]),
+            (401, &json!("urn:tintype:unauthenticated")),
+            "{request}"
+        );
         let forged = format!("{ANYBODY}Authorization: Bearer tta_00_00\r\n");
         assert_eq!(ask(&world, &request, &forged).0, 401, "{request}");
         for lower in headers.iter().take(rank) {
             let (status, problem) = ask(&world, &request, lower);
-            assert_eq!((status, &problem["type"]), (403, &json!("urn:tintype:forbidden")), "{request}");
+            assert_eq!(
+                (status, &problem["type"]),
+                (403, &json!("urn:tintype:forbidden")),
+                "{request}"
+            );
         }
         if request != "POST /api/v1/shutdown" {
             let (status, _) = ask(&world, &request, &headers[rank]);
@@ -72,7 +80,11 @@ fn every_operation_refuses_bad_bodies_methods_and_names() {
         let request = format!("{method} {}", filled(&path, "x"));
         let refused = |request: &str, more: &str, wanted: u16| {
             let (status, problem) = ask(&world, request, &format!("{admin}{more}"));
-            assert_eq!((status, &problem["status"]), (wanted, &wanted.into()), "{request}: {problem}");
+            assert_eq!(
+                (status, &problem["status"]),
+                (wanted, &wanted.into()),
+                "{request}: {problem}"
+            );
         };
         if !operation["requestBody"]["content"]["application/json"].is_null() {
             refused(&request, "Content-Length: 1\r\n\r\n{", 400);
@@ -101,8 +113,7 @@ fn the_first_secret_opens_a_session_that_goes_on_and_ends() {
         let headers = format!("{headers}Content-Length: {}\r\n\r\n{body}", body.len());
         ask(&world, &format!("POST /api/v1/{path}"), &headers)
     };
-    let (_, session) =
-        post("login", ANYBODY, json!({"user": "admin", "password": secret.trim()}));
+    let (_, session) = post("login", ANYBODY, json!({"user": "admin", "password": secret.trim()}));
     let bearer = |session: &Value| {
         format!("{ANYBODY}Authorization: Bearer {}\r\n", session["access_token"].as_str().unwrap())
     };
@@ -142,7 +153,8 @@ fn no_secret_is_in_the_log() {
     assert_eq!(ask(&world, "GET /api/v1/status", &bearer).0, 200);
     let log = world.log();
     let access = session["access_token"].as_str().unwrap();
-    let secrets = ["correct horse", token.rsplit('_').next().unwrap(), access.rsplit('_').next().unwrap()];
+    let secrets =
+        ["correct horse", token.rsplit('_').next().unwrap(), access.rsplit('_').next().unwrap()];
     assert!(!log.is_empty() && !secrets.iter().any(|secret| log.contains(secret)));
 }
 
@@ -182,7 +194,7 @@ fn another_machine_comes_in_over_tls() {
     assert!(said.contains("is not trusted"), "{said}");
     // Images go both ways, too.
     world.ok(&format!("disk create d --size 1M {there} --token-file token"));
-    world.ok(&format!("disk export d image {there} --token-file token"));
+    world.ok(&format!("disk export d image --format raw {there} --token-file token"));
     assert_eq!(std::fs::metadata(world.path("image")).unwrap().len(), 1 << 20);
 }
 
@@ -216,6 +228,60 @@ fn the_manuals_example_works() {
     let url = format!("https://{}", url.split(',').next().unwrap());
     let token = world.ok("token create t --role operator");
     let variables = format!("TINTYPE_SERVER={url} TINTYPE_CA=store/tls/cert.pem");
-    let said = world.shell(&format!("{variables} TINTYPE_TOKEN={} python3 example.py", token.trim()));
+    let said =
+        world.shell(&format!("{variables} TINTYPE_TOKEN={} python3 example.py", token.trim()));
     assert!(said.starts_with("empty 20"), "{said}");
+}
+
+#[test]
+fn everybody_changes_the_own_password() {
+    let world = listening();
+    std::fs::write(world.path("password"), "correct horse\n").unwrap();
+    world.ok("user create a --role reader --new-password-file password");
+    let post = |path: &str, headers: &str, body: Value| {
+        let body = body.to_string();
+        let headers = format!("{headers}Content-Length: {}\r\n\r\n{body}", body.len());
+        ask(&world, &format!("POST /api/v1/{path}"), &headers)
+    };
+    let login = |password: &str| post("login", ANYBODY, json!({"user": "a", "password": password}));
+    let (_, session) = login("correct horse");
+    let own =
+        format!("{ANYBODY}Authorization: Bearer {}\r\n", session["access_token"].as_str().unwrap());
+    let wrong = json!({"old": "another horse", "new": "battery staple"});
+    assert_eq!(post("password", &own, wrong).0, 403);
+    let right = json!({"old": "correct horse", "new": "battery staple"});
+    assert_eq!(post("password", &own, right.clone()).0, 200);
+    assert_eq!(post("password", &own, right).0, 401, "the session goes on");
+    assert_eq!((login("correct horse").0, login("battery staple").0), (401, 200));
+    let shown = ask(&world, "GET /api/v1/users/a", &headers_of(&world, "admin")).1;
+    assert_eq!((&shown["name"], &shown["role"]), (&json!("a"), &json!("reader")));
+}
+
+#[test]
+fn a_snapshot_is_reached_by_the_kind_of_its_volume() {
+    let world = listening();
+    let admin = headers_of(&world, "admin");
+    world.ok("fs create f");
+    world.ok("disk create d --size 1M");
+    let send = |method: &str, path: &str, body: Value| {
+        let body = body.to_string();
+        let headers = format!("{admin}Content-Length: {}\r\n\r\n{body}", body.len());
+        let (status, answer) = ask(&world, &format!("{method} /api/v1{path}"), &headers);
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    };
+    for (kind, volume) in [("filesystems", "f"), ("disks", "d"), ("volumes", "f")] {
+        world.ok(&format!("snapshot create {volume}@a"));
+        let path = format!("/{kind}/{volume}/snapshots/a");
+        assert_eq!(send("GET", &path, json!({}))["name"], "a");
+        assert_eq!(send("PATCH", &path, json!({"label": "l"}))["label"], "l");
+        let clone = format!("{kind}-copy");
+        assert_eq!(
+            send("POST", &format!("{path}/clone"), json!({"name": clone}))["name"],
+            clone.as_str()
+        );
+        let restored = send("POST", &format!("{path}/restore"), json!({}));
+        assert_eq!(restored["restored"], format!("{volume}@a"));
+        assert_eq!(send("DELETE", &path, json!({}))["deleted"], json!([format!("{volume}@a")]));
+    }
 }

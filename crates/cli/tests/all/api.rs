@@ -72,7 +72,7 @@ fn whatever_is_refused_is_a_problem_document() {
             "invalid",
             "unknown field",
         ),
-        ("POST /api/v1/filesystems", &long, 413, "too-large", "limit"),
+        ("POST /api/v1/filesystems", long.as_str(), 413, "too-large", "limit"),
         ("DELETE /api/v1/filesystems/x?focre=1", "", 400, "invalid", "focre"),
         ("DELETE /api/v1/filesystems/x?force=maybe", "", 400, "invalid", "maybe"),
         ("GET /api/v1/snapshots?limit=-1", "", 400, "invalid", "-1"),

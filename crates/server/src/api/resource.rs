@@ -5,9 +5,10 @@
 //! here: names, queries and bodies are read, refusals become problem documents, the work goes to the blocking pool.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, Request, State};
 use axum::handler::Handler;
 use axum::http::Method;
@@ -25,9 +26,12 @@ use super::asked::{Asked, Call};
 use super::operation::{Content, Operation, Spec};
 use super::pages::{self, Listed};
 use super::roles::{self, Access};
-use super::{Shared, answer};
+use super::{BODY_BYTES_MAX, Shared, answer};
 use crate::problem::Problem;
 use crate::who::Who;
+
+/// How long a body of JSON may take.
+const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Operations that belong together.
 pub struct Resource {
@@ -68,7 +72,12 @@ impl<T: DeserializeOwned + ToSchema + Send + 'static> RequestBody for T {
 
     /// An empty one reads as `{}`.
     async fn read(request: Request) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, &()).await.map_err(Problem::body)?;
+        // What is announced as too long is not waited for.
+        if request.body().size_hint().lower() > BODY_BYTES_MAX as u64 {
+            return Err(Problem::too_large("is longer than the limit"));
+        }
+        let bytes = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, &())).await;
+        let bytes = bytes.map_err(|_| Problem::too_slow())?.map_err(Problem::body)?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map_err(|error| {
             let remedy = "/api/v1/openapi.json and docs/cli.md describe the fields.";

@@ -108,8 +108,9 @@ mod tests {
     use crate::api::resources;
 
     #[test]
-    fn every_operation_is_in_the_table_once_and_the_manual_shows_it() {
+    fn every_operation_is_in_the_table_once_and_the_manuals_show_it() {
         let manual = include_str!("../../../../docs/api.md");
+        let coverage = include_str!("../../../../docs/api-coverage.md");
         let listed: Vec<&str> = TABLE.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
         let unique: BTreeSet<&str> = listed.iter().copied().collect();
         assert_eq!(unique.len(), listed.len(), "an operation stands twice");
@@ -126,6 +127,8 @@ mod tests {
                 access(&operation.id).word()
             );
             assert!(manual.contains(&row), "docs/api.md lacks: {row}");
+            let row = format!("| `{}` | `", operation.id);
+            assert!(coverage.contains(&row), "docs/api-coverage.md lacks: {row}");
         }
     }
 }
