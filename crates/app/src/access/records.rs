@@ -56,11 +56,14 @@ pub(super) struct Records {
     pub sessions: BTreeMap<String, Session>,
 }
 
+/// What a change does in memory.
+type Change = Box<dyn FnOnce(&mut Records) + Send>;
+
 /// Changes that become durable together.
 #[derive(Default)]
 pub(super) struct Changes {
     documents: Vec<DocumentChange>,
-    apply: Vec<Box<dyn FnOnce(&mut Records) + Send>>,
+    apply: Vec<Change>,
 }
 
 /// A sort of record: where it is kept.

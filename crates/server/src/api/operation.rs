@@ -45,7 +45,7 @@ pub enum Content {
     /// Nothing.
     Nothing,
     /// JSON of this schema; the other schemas are those that it names.
-    Json(RefOr<Schema>, Vec<(String, RefOr<Schema>)>),
+    Json(Box<RefOr<Schema>>, Vec<(String, RefOr<Schema>)>),
     /// Bytes of this media type.
     Bytes(&'static str),
 }
@@ -205,7 +205,7 @@ impl Content {
             Self::Nothing => None,
             Self::Json(schema, _) => Some((
                 "application/json",
-                ContentBuilder::new().schema(Some(schema.clone())).build(),
+                ContentBuilder::new().schema(Some(RefOr::clone(schema))).build(),
             )),
             Self::Bytes(media) => {
                 Some((*media, ContentBuilder::new().schema(Some(bytes())).build()))

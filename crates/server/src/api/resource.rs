@@ -164,7 +164,7 @@ impl Resource {
         };
         let (items, schemas) = reference::<T>();
         let array = RefOr::T(Schema::Array(ArrayBuilder::new().items(items).build()));
-        let content = Content::Json(array, schemas);
+        let content = Content::Json(Box::new(array), schemas);
         self.bare(Method::GET, path, pages::parameters(spec), Content::Nothing, content, handler)
     }
 
@@ -247,7 +247,7 @@ pub fn asked(request: &Request) -> Arc<Asked> {
 /// A body of JSON.
 pub fn json<T: ToSchema>() -> Content {
     let (schema, schemas) = reference::<T>();
-    Content::Json(schema, schemas)
+    Content::Json(Box::new(schema), schemas)
 }
 
 /// A type by its name, and all that have to be known for it.
