@@ -17,12 +17,17 @@ const FSCK: &str = "Run `tintype fsck`, and put what is damaged back from a copy
 const DISK: &str = "Check the disk below the store and its free space, then restart the server.";
 const ROOM: &str = "Make room on the disk below the store, or delete snapshots. What waits is written then; \
                     nothing has to be restarted.";
+const IN_USE: &str = "Unmount it first: `tintype fs unmount`.";
+const DISK_IN_USE: &str = "End the programs that have its block device open, and try again.";
 const LIST: &str =
     "`tintype fs list`, `tintype disk list` and `tintype snapshot list` show what exists.";
 
 /// An error of the store, about `object`.
 pub(crate) fn store_error(object: &str, error: &StoreError) -> AppError {
-    let (kind, remedy) = store_kind(error);
+    let (kind, remedy) = match store_kind(error) {
+        (kind, IN_USE) if object.starts_with("disk ") => (kind, DISK_IN_USE),
+        told => told,
+    };
     let told = match error {
         StoreError::Exists { what } => taken(object, what),
         // What to do is the remedy's.
@@ -71,7 +76,7 @@ fn store_kind(error: &StoreError) -> (ErrorKind, &'static str) {
         StoreError::Unrelated => {
             (ErrorKind::Invalid, "Compare the files themselves, for example with `diff -r`.")
         }
-        StoreError::Busy { .. } => (ErrorKind::Busy, "Unmount it first: `tintype fs unmount`."),
+        StoreError::Busy { .. } => (ErrorKind::Busy, IN_USE),
     }
 }
 
@@ -128,6 +133,9 @@ pub(crate) fn fs_error(object: &str, error: &FsError) -> AppError {
         FsError::NoSuchVolume => {
             AppError::new(ErrorKind::NotFound, object, error.to_string(), LIST)
         }
+        FsError::Nested | FsError::NoQuota => {
+            AppError::invalid(object, error.to_string(), "`tintype fs quota list` shows quotas.")
+        }
         FsError::ShutDown => AppError::new(
             ErrorKind::Unavailable,
             object,
@@ -155,6 +163,7 @@ pub(crate) fn disk_error(object: &str, error: &DiskError) -> AppError {
         DiskError::NoDisk | DiskError::Gone => {
             (ErrorKind::NotFound, "`tintype disk list` shows the disks.")
         }
+        DiskError::Closed => (ErrorKind::Unavailable, "Try again: it is opened again then."),
     };
     AppError::new(kind, object, error.to_string(), remedy)
 }
@@ -176,7 +185,7 @@ const fn no_room(refusal: Refusal) -> &'static str {
 pub(crate) fn mount_error(object: &str, dir: &Path, error: &MountError) -> AppError {
     let (kind, remedy) = match error {
         MountError::BadFolder(_) => (
-            ErrorKind::Invalid,
+            ErrorKind::Unavailable,
             format!("Make {} an empty folder that you may enter.", dir.display()),
         ),
         MountError::Busy(_) => (
@@ -263,6 +272,21 @@ mod tests {
         let busy = MountError::Busy("/h is busy".to_owned());
         let error = mount_error("mount /h", Path::new("/h"), &busy);
         assert_eq!(error.to_string().matches("/h").count(), 1, "{error}");
+    }
+
+    #[test]
+    fn what_uses_a_disk_is_no_mount() {
+        let busy = || StoreError::Busy { what: "v".to_owned() };
+        let told = |object| {
+            let error = store_error(object, &busy());
+            assert_eq!(error.kind, ErrorKind::Busy);
+            format!("{error} {}", error.remedy)
+        };
+        assert!(told("filesystem v").contains("tintype fs unmount"));
+        assert!(!told("disk v").to_lowercase().contains("unmount"));
+        let closed = disk_error("disk v", &DiskError::Closed);
+        assert!(!closed.to_string().contains("deleted"), "{closed}");
+        assert_eq!(disk_error("disk v", &DiskError::Gone).kind, ErrorKind::NotFound);
     }
 
     #[test]

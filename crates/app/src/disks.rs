@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tintype_disk::{Allocation, Blocks, ByteRange, Disk, DiskError, DiskView, Equal};
 use tintype_image::Uuid;
 use tintype_model::{MomentName, VolumeId, VolumeKind, VolumeMeta, VolumeName};
-use tintype_store::{LineRef, MomentRef, NewVolume, Volume, stop};
+use tintype_store::{LineRef, MomentRef, NewVolume, Store, Usage, Volume, stop};
 
 use crate::convert::{disk_error, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
@@ -201,8 +201,7 @@ impl App {
             return Ok(Arc::clone(disk));
         }
         let disk = Disk::open(&self.store()?, line).map_err(|e| disk_error(object, &e))?;
-        let path = self.store_path().to_owned();
-        disk.set_space_probe(Box::new(move || crate::trees::room(&path)));
+        disk.set_space_probe(self.space_probe()?);
         disks.insert(line, Arc::clone(&disk));
         Ok(disk)
     }
@@ -243,11 +242,27 @@ impl App {
     pub(crate) fn disk_info(&self, volume: &Volume) -> AppResult<DiskInfo> {
         let store = self.store()?;
         let usage = store.usage(volume.id);
+        self.disk_info_using(&store, volume, usage)
+    }
+
+    /// As [`App::disk_info`], of a clone that was just made: nothing is counted for its answer.
+    pub(crate) fn new_disk_info(&self, volume: &Volume) -> AppResult<DiskInfo> {
+        let store = self.store()?;
+        let usage = store.usage_lately(volume.id);
+        self.disk_info_using(&store, volume, usage)
+    }
+
+    fn disk_info_using(
+        &self,
+        store: &Arc<Store>,
+        volume: &Volume,
+        usage: Usage,
+    ) -> AppResult<DiskInfo> {
         let count = self.tally.lock().volume(volume.id);
         let open = self.disks.lock().get(&LineRef::Volume(volume.id)).cloned();
         let figures = match open {
             Some(disk) => Ok((disk.size(), disk.mapped_bytes(), disk.image())),
-            None => DiskView::open(&store, MomentRef::Live(volume.id))
+            None => DiskView::open(store, MomentRef::Live(volume.id))
                 .map(|view| (view.size(), view.mapped_bytes(), view.image())),
         };
         let figures = figures

@@ -9,8 +9,8 @@ use std::ops::Range;
 use parking_lot::Mutex;
 use tintype_disk::{Allocation, Blocks, ByteRange, DiskView, Equal, Kept, Run};
 use tintype_image::{
-    Content, Format, Identity, ImageError, Layer, Parent, Qcow2Plan, Uuid, VhdPlan, write_raw,
-    write_runs,
+    Content, Format, Identity, ImageError, Layer, Output, Parent, Qcow2Plan, Uuid, VhdPlan,
+    write_raw, write_runs,
 };
 use tintype_model::{MomentName, SnapshotName, SnapshotRef, VolumeName};
 use tintype_store::{MomentRef, Snapshot, Store, Volume};
@@ -20,7 +20,7 @@ use crate::convert::{disk_error, random};
 use crate::error::{AppError, AppResult};
 use crate::import::image_error;
 use crate::open::App;
-use crate::types::{DiskExport, ExportHead};
+use crate::types::{ImageHead, ImageWish};
 
 /// Runs that are asked for at once.
 const RUNS: usize = 1024;
@@ -29,10 +29,10 @@ const VHD_EPOCH: i64 = 946_684_800;
 
 impl App {
     /// Writes an image to what `begin` answers, once it is known what it will be.
-    pub fn disk_export<W: Write>(
+    pub fn disk_export<W: Output>(
         &self,
-        wish: &DiskExport,
-        begin: impl FnOnce(ExportHead) -> AppResult<W>,
+        wish: &ImageWish,
+        begin: impl FnOnce(ImageHead) -> AppResult<W>,
     ) -> AppResult<()> {
         refuse_impossible(wish)?;
         let store = self.store()?;
@@ -83,11 +83,11 @@ impl App {
     }
 
     /// Several moments in one qcow2, oldest first.
-    fn export_many<W: Write>(
+    fn export_many<W: Output>(
         &self,
         store: &Store,
-        wish: &DiskExport,
-        begin: impl FnOnce(ExportHead) -> AppResult<W>,
+        wish: &ImageWish,
+        begin: impl FnOnce(ImageHead) -> AppResult<W>,
     ) -> AppResult<()> {
         let object = format!("disk {}", wish.moment);
         let fail = |e| disk_error(&object, &e);
@@ -232,7 +232,7 @@ fn flush(out: &mut dyn Write) -> Result<(), ImageError> {
     out.flush().map_err(ImageError::Write)
 }
 
-fn refuse_impossible(wish: &DiskExport) -> AppResult<()> {
+fn refuse_impossible(wish: &ImageWish) -> AppResult<()> {
     if wish.base.is_some() && wish.format != Format::Vhd {
         return Err(AppError::invalid(
             format!("format {}", wish.format),
@@ -251,13 +251,13 @@ fn refuse_impossible(wish: &DiskExport) -> AppResult<()> {
 }
 
 fn head(
-    wish: &DiskExport,
+    wish: &ImageWish,
     content: &DiskContent<'_>,
     uuid: Uuid,
     length: Option<u64>,
     data: u64,
-) -> ExportHead {
-    ExportHead {
+) -> ImageHead {
+    ImageHead {
         length,
         size: content.size(),
         data,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use tintype_model::{VolumeKind, VolumeMeta, VolumeName};
-use tintype_store::{MomentRef, NewVolume, Store, Volume};
+use tintype_store::{MomentRef, NewVolume, Store, Usage, Volume};
 
 use crate::convert::{fs_error, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
@@ -37,13 +37,13 @@ impl App {
         volume: Volume,
         dir: Option<&std::path::Path>,
     ) -> AppResult<FsInfo> {
-        let Some(dir) = dir else { return self.fs_info(&volume) };
+        let Some(dir) = dir else { return self.new_fs_info(&volume) };
         if let Err(error) = self.mount_now(&volume, dir, Below::Nothing) {
             drop(self.store()?.delete_volume(volume.id, true));
             return Err(error);
         }
         let volume = self.remember(&volume, Some(dir.to_owned()))?;
-        self.fs_info(&volume)
+        self.new_fs_info(&volume)
     }
 
     pub(crate) fn refuse_taken(&self, name: &VolumeName) -> AppResult<()> {
@@ -122,10 +122,21 @@ impl App {
     pub(crate) fn fs_info(&self, volume: &Volume) -> AppResult<FsInfo> {
         let store = self.store()?;
         let usage = store.usage(volume.id);
-        let referenced = self.referenced(&store, volume);
+        Ok(self.fs_info_using(&store, volume, usage))
+    }
+
+    /// As [`App::fs_info`], of a filesystem that was just made: nothing is counted for its answer.
+    fn new_fs_info(&self, volume: &Volume) -> AppResult<FsInfo> {
+        let store = self.store()?;
+        let usage = store.usage_lately(volume.id);
+        Ok(self.fs_info_using(&store, volume, usage))
+    }
+
+    fn fs_info_using(&self, store: &Store, volume: &Volume, usage: Usage) -> FsInfo {
+        let referenced = self.referenced(store, volume);
         let count = self.tally.lock().volume(volume.id);
         let meta = &volume.meta;
-        Ok(FsInfo {
+        FsInfo {
             name: meta.name.clone(),
             id: volume.id.to_string(),
             created: meta.created,
@@ -138,11 +149,12 @@ impl App {
             referenced_bytes: referenced,
             live_bytes: usage.live_bytes,
             snapshot_bytes: usage.snapshot_bytes,
-        })
+            warnings: crate::quotas::volume_warnings(meta.quota, referenced),
+        }
     }
 
     /// Bytes that live files refer to, whoever else shares them; none when that cannot be read.
-    fn referenced(&self, store: &Store, volume: &Volume) -> Option<u64> {
+    pub(crate) fn referenced(&self, store: &Store, volume: &Volume) -> Option<u64> {
         if volume.meta.kind != VolumeKind::Filesystem {
             return None;
         }

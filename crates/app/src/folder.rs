@@ -37,6 +37,9 @@ pub struct StoreFile {
     /// How many snapshots are accepted.
     #[serde(default)]
     pub snapshot_limits: SnapshotLimits,
+    /// Bytes that it may take on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
     /// Fields that this program does not know.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, Value>,
@@ -245,6 +248,7 @@ fn new_settings(path: &Path, now: Timestamp) -> AppResult<StoreFile> {
         format: FORMAT,
         created: now,
         snapshot_limits: SnapshotLimits::default(),
+        quota: None,
         unknown: serde_json::Map::new(),
     };
     write_settings(path, &settings)?;

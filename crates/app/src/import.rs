@@ -117,15 +117,17 @@ impl Target {
             }
             Self::Beside { volume, snapshot, live, generation, .. } => {
                 let _one_change = app.admin.lock();
-                if live.generation() != *generation {
+                // What is written from here on waits, and comes upon the result; else it would be in the line that is given up.
+                let Some(hold) = live.hold_at(*generation) else {
                     return Err(AppError::new(
                         ErrorKind::Busy,
                         object,
                         "was written to while the delta was read",
                         "Stop who writes to it (see `tintype disk show`), and import again.",
                     ));
-                }
+                };
                 app.store()?.restore(volume.id, snapshot.id, None).map_err(fail)?;
+                drop(hold);
                 self.remove(app);
             }
         }
@@ -244,7 +246,8 @@ impl Import<'_> {
             || "holds no image any more: it was written to, or never was imported".to_owned(),
             |at| format!("holds image {at}"),
         );
-        AppError::invalid(
+        AppError::new(
+            ErrorKind::Busy,
             self.object(),
             format!("{at}; the delta goes upon image {parent}"),
             format!(

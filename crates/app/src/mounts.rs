@@ -124,7 +124,7 @@ impl App {
         if below == Below::Nothing {
             refuse_files(dir)?;
         }
-        let tree = trees::open(&self.store()?, volume.id, self.store_path())
+        let tree = trees::open(&self.store()?, volume.id, self.space_probe()?)
             .map_err(|e| fs_error(&object, &e))?;
         let mount = match self.mounter.mount(name, dir, Arc::clone(&tree) as _) {
             Ok(mount) => mount,
@@ -225,7 +225,8 @@ fn make_dir(dir: &Path) -> AppResult<()> {
 /// What a mount would hide is seldom meant to be hidden. A folder that cannot be listed is told of by mounting.
 fn refuse_files(dir: &Path) -> AppResult<()> {
     match std::fs::read_dir(dir).ok().and_then(|mut entries| entries.next()) {
-        Some(Ok(entry)) => Err(AppError::invalid(
+        Some(Ok(entry)) => Err(AppError::new(
+            ErrorKind::Busy,
             format!("mount folder {}", dir.display()),
             format!("is not empty: a mount would hide {:?}", entry.file_name()),
             "Choose an empty or a new folder, or move its files away.",

@@ -18,7 +18,9 @@ use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
 use crate::jobs::Jobs;
 use crate::mounts::Mounted;
+use crate::policies::Policies;
 use crate::port::{DiskServer, Mounter};
+use crate::room::StoreQuota;
 use crate::tally::Tally;
 use crate::trees::fsck_info;
 use crate::types::FsckInfo;
@@ -58,9 +60,12 @@ pub struct App {
     pub(crate) admin: Mutex<()>,
     /// Numbers of snapshots; changed under `admin`.
     pub(crate) tally: Mutex<Tally>,
+    /// Bytes that the store may take on disk.
+    pub(crate) quota: Arc<StoreQuota>,
     pub(crate) jobs: Jobs,
     /// Users, tokens and sessions.
     pub(crate) access: Access,
+    pub(crate) policies: Policies,
     pub(crate) addresses: Mutex<Vec<String>>,
     pub(crate) started: Timestamp,
     pub(crate) user: String,
@@ -83,6 +88,8 @@ impl App {
         crate::import::remove_halves(&store);
         let access = Access::load(&store)?;
         let tally = Mutex::new(Tally::of(&store));
+        let quota = Arc::new(StoreQuota::new(folder.settings().quota));
+        let policies = Policies::load(&store, now)?;
         Ok(Arc::new(Self {
             store: RwLock::new(Some(store)),
             folder: Mutex::new(folder),
@@ -94,8 +101,10 @@ impl App {
             problems: Mutex::default(),
             admin: Mutex::default(),
             tally,
+            quota,
             jobs: Jobs::default(),
             access,
+            policies,
             addresses: Mutex::default(),
             started: now,
             user: options.user,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tintype_model::policy::Mark;
 use tintype_model::{
     AccessPoint, SnapshotFilter, SnapshotId, SnapshotMeta, SnapshotName, SnapshotRef, VolumeId,
     VolumeKind, VolumeMeta, VolumeName,
@@ -29,13 +30,23 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 impl App {
     /// Makes a snapshot. It holds every write that returned before the call.
     pub fn snapshot_create(&self, wish: &SnapshotCreate) -> AppResult<SnapshotInfo> {
+        self.make_snapshot(wish, Vec::new())
+    }
+
+    /// As [`App::snapshot_create`], for policies.
+    pub(crate) fn make_snapshot(
+        &self,
+        wish: &SnapshotCreate,
+        policies: Vec<Mark>,
+    ) -> AppResult<SnapshotInfo> {
         let volume = self.volume(&wish.snapshot.volume)?;
         let source = wish.source.as_ref().map(|source| self.source(&volume, source)).transpose()?;
         // Every dirty page, also of writable snapshots: they are part of the same mount.
         self.flush(&volume)?;
         let _one_change = self.admin.lock();
         self.refuse_too_many(u64::from(!wish.writable), u64::from(wish.writable))?;
-        let new = self.new_snapshot(&volume, wish, source);
+        let mut new = self.new_snapshot(&volume, wish, source);
+        new.meta.policies = policies;
         let snapshot = self
             .store()?
             .create_snapshot(volume.id, new)
@@ -157,16 +168,19 @@ impl App {
         let store = self.store()?;
         let now = Timestamp::now();
         let mut change = |meta: &mut SnapshotMeta| apply(update, meta, now);
-        let mut snapshot = store.update_snapshot(snapshot.id, &mut change).map_err(fail)?;
+        let changed = if becomes_writable {
+            store.make_writable(snapshot.id, &mut change)
+        } else {
+            store.update_snapshot(snapshot.id, &mut change)
+        };
+        let changed = changed.map_err(fail)?;
         if becomes_writable {
-            let made = store.make_writable(snapshot.id).map_err(fail)?;
             let mut tally = self.tally.lock();
             tally.remove(&snapshot);
-            tally.add(&made);
-            snapshot = made;
+            tally.add(&changed);
         }
         self.entries_changed(volume.id);
-        self.snapshot_info(&volume.meta.name, &snapshot)
+        self.snapshot_info(&volume.meta.name, &changed)
     }
 
     /// Deletes snapshots: all of them, or none.
@@ -182,6 +196,16 @@ impl App {
                 deleted.push(name.to_string());
             }
         }
+        self.remove_snapshots(&gone, &deleted)?;
+        Ok(DeletedInfo { deleted })
+    }
+
+    /// Removes these snapshots: all of them, or none. The caller holds `admin`.
+    pub(crate) fn remove_snapshots(
+        &self,
+        gone: &BTreeMap<SnapshotId, Arc<Snapshot>>,
+        names: &[String],
+    ) -> AppResult<()> {
         let ids: Vec<SnapshotId> = gone.keys().copied().collect();
         for snapshot in gone.values() {
             if let Some(mounted) = self.mounted(snapshot.volume) {
@@ -190,13 +214,13 @@ impl App {
         }
         self.store()?
             .delete_snapshots(&ids)
-            .map_err(|e| store_error(&format!("snapshots {}", deleted.join(", ")), &e))?;
+            .map_err(|e| store_error(&format!("snapshots {}", names.join(", ")), &e))?;
         gone.values().for_each(|snapshot| self.tally.lock().remove(snapshot));
         let volumes: BTreeSet<VolumeId> = gone.values().map(|snapshot| snapshot.volume).collect();
         volumes.into_iter().for_each(|id| self.entries_changed(id));
         let exports: Vec<ExportId> = ids.into_iter().map(ExportId::Snapshot).collect();
         self.close_clients(&exports);
-        Ok(DeletedInfo { deleted })
+        Ok(())
     }
 
     pub(crate) fn refuse_protected(
@@ -305,7 +329,7 @@ impl App {
             self.tally.lock().set_newest(volume.id, Some(snapshot.id));
         }
         match source.meta.kind {
-            VolumeKind::Disk => self.volume_info(&volume),
+            VolumeKind::Disk => self.new_disk_info(&volume).map(VolumeInfo::Disk),
             VolumeKind::Filesystem => {
                 self.mount_new(volume, request.mount.as_deref()).map(VolumeInfo::Filesystem)
             }
@@ -353,13 +377,16 @@ fn snapshot_info(volume: &VolumeName, snapshot: &Snapshot, frees: u64) -> Snapsh
         original: if meta.original.is_empty() { id.clone() } else { meta.original.clone() },
         id,
         parent: meta.parent.clone(),
+        policies: meta.policies.clone(),
         program_version: meta.program_version.clone(),
     }
 }
 
 fn apply(update: &SnapshotUpdate, meta: &mut SnapshotMeta, now: Timestamp) {
-    if let Some(name) = &update.name {
+    if let Some(name) = update.name.as_ref().filter(|name| **name != meta.name) {
         meta.name = name.clone();
+        // Somebody wants to keep it: no policy counts or removes it any more.
+        meta.policies.clear();
     }
     if let Some(access_point) = &update.access_point {
         meta.access_point = access_point.clone();

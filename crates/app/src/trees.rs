@@ -1,10 +1,9 @@
 //! Where the app meets filesystems: opening trees, comparing them, and the report of a store's check.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use tintype_fs::{Change, FsError, Mounted, Object};
+use tintype_fs::{Change, FsError, Mounted, Object, SpaceProbe};
 use tintype_model::VolumeId;
 use tintype_store::{FsckReport, MomentRef, Store, StoreError};
 
@@ -20,19 +19,11 @@ pub(crate) fn create(store: &Arc<Store>, volume: VolumeId) -> Result<(), FsError
 pub(crate) fn open(
     store: &Arc<Store>,
     volume: VolumeId,
-    disk: &Path,
+    room: SpaceProbe,
 ) -> Result<Arc<Mounted>, FsError> {
     let tree = Mounted::open(Arc::clone(store), volume)?;
-    let disk = disk.to_owned();
-    tree.set_space_probe(Box::new(move || room(&disk)));
+    tree.set_space_probe(room);
     Ok(tree)
-}
-
-/// Total and free bytes of the disk below the store.
-pub(crate) fn room(disk: &Path) -> Option<(u64, u64)> {
-    let room = rustix::fs::statvfs(disk).ok()?;
-    let unit = room.f_frsize;
-    Some((room.f_blocks.saturating_mul(unit), room.f_bavail.saturating_mul(unit)))
 }
 
 /// Everything that differs between two moments.

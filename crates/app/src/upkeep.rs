@@ -1,7 +1,7 @@
 //! Use cases that keep a store well: sync, status.
 
-use tintype_model::{VolumeKind, VolumeName};
-use tintype_store::{Store, StoreStatus};
+use tintype_model::{VolumeId, VolumeKind, VolumeName};
+use tintype_store::{StoreStatus, Volume};
 
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
@@ -27,8 +27,7 @@ impl App {
         let store = self.store()?;
         let status = store.status().map_err(|e| store_error(&self.store_object(), &e))?;
         let (read_only, writable) = self.tally.lock().total();
-        let volumes = store.volumes();
-        let of_kind = |kind| volumes.iter().filter(|v| v.meta.kind == kind).count() as u64;
+        let of_kind = |kind| status.volumes.iter().filter(|v| v.meta.kind == kind).count() as u64;
         Ok(StatusInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -42,9 +41,13 @@ impl App {
             disk_bytes: status.record_bytes + status.segment_bytes,
             dead_bytes: status.segment_bytes.saturating_sub(status.segment_live_bytes),
             dirty_bytes: status.unwritten_bytes as u64,
-            mounts: self.mount_infos(&store),
+            mounts: self.mount_infos(&status.volumes),
             jobs: [jobs(&status), self.jobs.list()].concat(),
-            problems: self.problems.lock().values().cloned().collect(),
+            problems: {
+                let mounts = self.problems.lock().values().cloned().collect();
+                [mounts, self.policy_problems(&store)].concat()
+            },
+            warnings: self.quota_warnings()?,
         })
     }
 
@@ -58,12 +61,13 @@ impl App {
         })
     }
 
-    fn mount_infos(&self, store: &Store) -> Vec<MountInfo> {
+    fn mount_infos(&self, volumes: &[Volume]) -> Vec<MountInfo> {
         let mounts = self.mounts.lock();
+        let of = |id: VolumeId| volumes.binary_search_by_key(&id, |volume| volume.id);
         let alive = mounts.iter().filter(|(_, mounted)| mounted.mount.is_alive());
         let info = |(id, mounted): (&_, &std::sync::Arc<crate::mounts::Mounted>)| {
             Some(MountInfo {
-                filesystem: store.volume_by_id(*id)?.meta.name,
+                filesystem: volumes.get(of(*id).ok()?)?.meta.name.clone(),
                 dir: mounted.dir.clone(),
                 transport: mounted.mount.transport(),
             })

@@ -34,7 +34,8 @@ fn main() -> ExitCode {
 fn run(base: &std::path::Path) -> Result<bool, String> {
     std::fs::create_dir_all(base).map_err(|e| format!("{}: {e}", base.display()))?;
     let mut there = Vec::new();
-    let asked = |row: &str| std::env::args().skip(1).any(|word| word == row || word == "all");
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let asked = |row: &str| rows(&words).any(|word| word == row || word == "all");
     if ["seq", "rand", "small", "fsync", "tree"].into_iter().any(asked) {
         for way in WAYS {
             match way(base) {
@@ -75,4 +76,26 @@ fn run(base: &std::path::Path) -> Result<bool, String> {
     // In reverse order, each taken down by its own Drop.
     while there.pop().is_some() {}
     Ok(status.success())
+}
+
+/// The rows among the words of the command line. Every option but `--keep` has a value, and a value can be called like a row.
+fn rows(words: &[String]) -> impl Iterator<Item = &str> {
+    let mut value = false;
+    words.iter().map(String::as_str).filter(move |word| {
+        let row = !value && !word.starts_with("--");
+        value = !value && word.starts_with("--") && *word != "--keep";
+        row
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rows;
+
+    #[test]
+    fn values_of_options_are_no_rows() {
+        let words = ["disk", "--scale", "small", "--keep", "tree", "--on", "seq"];
+        let words = words.map(str::to_owned);
+        assert_eq!(rows(&words).collect::<Vec<_>>(), ["disk", "tree"]);
+    }
 }

@@ -36,6 +36,11 @@ impl Client {
         parse(&self.raw("POST", path, &body.to_string())?)
     }
 
+    /// Changes a resource.
+    pub(crate) fn patch(&mut self, path: &str, body: &Value) -> Result<Value, String> {
+        parse(&self.raw("PATCH", path, &body.to_string())?)
+    }
+
     fn raw(&mut self, method: &str, path: &str, body: &str) -> Result<Vec<u8>, String> {
         let request = format!(
             "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\

@@ -61,7 +61,8 @@ fn source(options: &Options, home: &Path) -> Result<PathBuf, String> {
 
 fn convert(format: (&str, &Path), into: (&str, &Path)) -> Command {
     let mut command = Command::new("qemu-img");
-    command.args(["convert", "-f", format.0, "-O", into.0]);
+    // Written through to the disk at the end, as our own files are.
+    command.args(["convert", "-t", "writeback", "-f", format.0, "-O", into.0]);
     if into.0 == "vpc" {
         command.args(["-o", "subformat=dynamic,force_size=on"]);
     }

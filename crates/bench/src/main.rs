@@ -11,6 +11,7 @@ mod load;
 mod loads;
 mod measure;
 mod options;
+mod policies;
 mod report;
 mod repos;
 mod rows;

@@ -23,12 +23,13 @@ pub(crate) const ROWS: &[&str] = &[
     "index-memory",
     "chunking",
     "images",
+    "policies",
 ];
 
 const USAGE: &str = "usage: tintype-bench ROW... [--scale full|small] [--rounds N] [--on NAME,NAME] \
  [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--peer NAME=PROGRAM]... [--nbd NAME=SOCKET]... [--keep]
 rows: seq rand small fsync tree snapshot-create snapshot-list snapshot-delete diff many-snapshots
-      space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking images all
+      space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking images policies all
        tintype-bench floor|load ...";
 
 /// What "cold" means for a server: the kernel's caches always go.
@@ -66,6 +67,8 @@ pub(crate) struct Sizes {
     pub clones: usize,
     /// Bytes of a disk whose images are written and read.
     pub image: u64,
+    /// Policies that are due at once, each on a filesystem of its own.
+    pub policies: usize,
 }
 
 impl Sizes {
@@ -90,6 +93,7 @@ impl Sizes {
             reserved: 100 << 30,
             clones: 10_000,
             image: 4 << 30,
+            policies: 1024,
         }
     }
 
@@ -114,6 +118,7 @@ impl Sizes {
             reserved: 64 << 20,
             clones: 20,
             image: 64 << 20,
+            policies: 8,
         }
     }
 }

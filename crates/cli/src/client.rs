@@ -1,5 +1,10 @@
 //! Talks to the server, over its Unix socket or over the network (`remote.rs`): one connection and one request per command.
+//! Over the socket an open file can go along.
 
+use std::fs::File;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use http_body_util::{BodyExt, Full};
@@ -8,6 +13,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::{HeaderMap, Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tintype_server::stream::{BodyReader, PieceWriter, Rest, incoming, outgoing};
@@ -48,12 +54,17 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> CliResult<Stream> {
+    async fn connect(&self, file: Option<&File>) -> CliResult<Stream> {
         match &self.way {
             Way::Socket(socket) => {
                 let stream = UnixStream::connect(socket).await;
-                Ok(Box::new(stream.map_err(|error| absent(socket, &error))?))
+                let stream = stream.map_err(|error| absent(socket, &error))?;
+                if let Some(file) = file {
+                    hand_over(&stream, file).map_err(|e| self.broken(&e))?;
+                }
+                Ok(Box::new(stream))
             }
+            // Nothing can be handed over to another machine: a request that needs it is refused there.
             Way::Server(server) => server.connect().await,
         }
     }
@@ -80,7 +91,7 @@ impl Client {
 
     fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> CliResult<Bytes> {
         let body = Full::new(Bytes::from(body.unwrap_or_default()));
-        self.run(self.exchange(method, path, body, whole))?
+        self.run(self.exchange(None, method, path, body, whole))?
     }
 
     /// Sends a body that `write` makes on a thread of its own. Answers what `write` says, and the answer.
@@ -92,17 +103,20 @@ impl Client {
         let (writer, body) = outgoing(None);
         std::thread::scope(|scope| {
             let writing = scope.spawn(move || write(writer));
-            let answer =
-                self.run(self.exchange(Method::POST, path, body, whole)).and_then(|answer| answer);
+            let answer = self
+                .run(self.exchange(None, Method::POST, path, body, whole))
+                .and_then(|answer| answer);
             let written = writing.join().map_err(|_| self.broken(&"a thread ended"))?;
             Ok((written, answer))
         })
     }
 
-    /// Reads a resource as it comes: `read` gets its head and its bytes on a thread of its own.
+    /// Reads a resource as it comes: `read` gets its head and its bytes on a thread of its own. With `file`, the server gets the
+    /// open file along with the request; that needs its socket.
     pub fn download<T: Send>(
         &self,
         path: &str,
+        file: Option<&File>,
         read: impl FnOnce(&HeaderMap, BodyReader) -> T + Send,
     ) -> CliResult<T> {
         let body = Full::new(Bytes::new());
@@ -118,7 +132,7 @@ impl Client {
                 feed.await;
                 Ok(reading.join().map_err(|_| self.broken(&"a thread ended")))
             };
-            self.run(self.exchange(Method::GET, path, body, take))?
+            self.run(self.exchange(file, Method::GET, path, body, take))?
         })
     }
 
@@ -130,6 +144,7 @@ impl Client {
 
     async fn exchange<B, T>(
         &self,
+        file: Option<&File>,
         method: Method,
         path: &str,
         body: B,
@@ -139,7 +154,7 @@ impl Client {
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let stream = self.connect().await?;
+        let stream = self.connect(file).await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(&e))?;
         let request = Request::builder()
@@ -192,6 +207,17 @@ fn absent(socket: &Path, error: &std::io::Error) -> CliError {
         format!("socket {socket}: no server answers there ({error})"),
         "Start one with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
     )
+}
+
+/// Sends an open file ahead of the request, with an empty line, which HTTP has a server skip there.
+fn hand_over(stream: &UnixStream, file: &File) -> std::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let files = [file.as_fd()];
+    let mut extra = SendAncillaryBuffer::new(&mut space);
+    extra.push(SendAncillaryMessage::ScmRights(&files));
+    // Nothing was sent yet, so there is room for it.
+    sendmsg(stream, &[IoSlice::new(b"\r\n")], &mut extra, SendFlags::NOSIGNAL)?;
+    Ok(())
 }
 
 /// All of an answer: its body, or the failure that it tells.

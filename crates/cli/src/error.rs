@@ -3,12 +3,16 @@
 use serde::Deserialize;
 use serde_json::json;
 use tintype_app::{AppError, ErrorKind};
+use tintype_server::ProblemDocument;
 
 use crate::notice;
 use crate::output::printable;
 
 /// The exit status behind a signal, as shells give it.
 pub const STOPPED: u8 = 130;
+
+/// What the server calls a request that makes no sense.
+const INVALID: &str = "invalid";
 
 const NAMES: &str =
     "Names have 1 to 255 bytes of UTF-8, without \"/\", \"@\" and control characters.";
@@ -30,6 +34,17 @@ pub struct CliError {
 
 /// The result of a command.
 pub type CliResult<T> = Result<T, CliError>;
+
+impl From<ProblemDocument> for CliError {
+    fn from(told: ProblemDocument) -> Self {
+        Self::from_problem(Problem {
+            detail: told.detail,
+            remedy: told.remedy,
+            object: Some(told.object),
+            kind: Some(told.kind),
+        })
+    }
+}
 
 /// The part of a problem document that people need.
 #[derive(Deserialize)]
@@ -57,15 +72,23 @@ impl CliError {
     /// From an answer of the server that is not a success.
     pub fn from_answer(status: u16, body: &[u8]) -> Self {
         match serde_json::from_slice::<Problem>(body) {
-            Ok(problem) => Self {
-                object: problem.object,
-                kind: problem.kind.map(|urn| urn.trim_start_matches("urn:tintype:").to_owned()),
-                ..Self::failure(problem.detail, problem.remedy)
-            },
+            Ok(problem) => Self::from_problem(problem),
             Err(_) => Self::failure(
                 format!("server: answered with status {status} and no explanation"),
                 "Check that server and program have the same version.",
             ),
+        }
+    }
+
+    fn from_problem(problem: Problem) -> Self {
+        let kind = problem.kind.map(|urn| urn.trim_start_matches("urn:tintype:").to_owned());
+        // Also what only the server can tell is a wrong use of the command.
+        let status = if kind.as_deref() == Some(INVALID) { 2 } else { 1 };
+        Self {
+            object: problem.object,
+            kind,
+            status,
+            ..Self::failure(problem.detail, problem.remedy)
         }
     }
 
@@ -159,6 +182,8 @@ mod tests {
                 "object": "filesystem home", "kind": "not-found", "remedy": "Do.",
             })
         );
+        let body = br#"{"type":"urn:tintype:invalid","detail":"disk d: 1 is no size"}"#;
+        assert_eq!((error.status, CliError::from_answer(400, body).status), (1, 2));
         assert!(CliError::from_answer(502, b"<html>").message.contains("502"));
     }
 }

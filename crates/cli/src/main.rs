@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod error;
 mod log;
+mod memory;
 mod notice;
 mod options;
 mod output;

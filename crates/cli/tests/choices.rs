@@ -100,6 +100,35 @@ fn parents_spare_reading_and_are_named() {
 }
 
 #[test]
+fn signs_of_change_are_ignored_one_by_one() {
+    let fixture = Fixture::new();
+    let file = fixture.source().join("a.txt");
+    let path = file.to_str().unwrap();
+    let unmodified = |options: &[&str]| {
+        let saved = fixture.json(&[&["backup", path], options].concat());
+        saved["summary"]["files_unmodified"].as_u64().unwrap()
+    };
+    unmodified(&[]);
+    assert_eq!(unmodified(&[]), 1);
+    // The same times and the same content in another inode.
+    let other = file.with_extension("other");
+    fs::copy(&file, &other).unwrap();
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    let times = fs::FileTimes::new().set_modified(modified);
+    fs::File::options().write(true).open(&other).unwrap().set_times(times).unwrap();
+    fs::rename(&other, &file).unwrap();
+    // Dry runs leave the parent as it is.
+    assert_eq!(unmodified(&["--dry-run"]), 0);
+    assert_eq!(unmodified(&["--dry-run", "--ignore-ctime"]), 0);
+    assert_eq!(unmodified(&["--dry-run", "--ignore-inode"]), 0);
+    assert_eq!(unmodified(&["--dry-run", "--ignore-ctime", "--ignore-inode"]), 1);
+    assert_eq!(unmodified(&[]), 0);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(unmodified(&["--dry-run", "--ignore-inode"]), 0);
+    assert_eq!(unmodified(&["--dry-run", "--ignore-ctime"]), 1);
+}
+
+#[test]
 fn patterns_choose() {
     let fixture = Fixture::new();
     let at = |name: &str| fixture.source().join(name);

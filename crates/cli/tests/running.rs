@@ -17,6 +17,7 @@ use tintype_repo::{
     BlobId, BlobKind, BlobOptions, BlobWriter, GoMode, LocalFolder, Moment, Node, Repository,
     Scratch, SnapshotFile, encode_tree,
 };
+use tintype_testkit::programs;
 
 const TINTYPE: &str = env!("CARGO_BIN_EXE_tintype");
 
@@ -338,9 +339,7 @@ fn owners_come_back_by_number_or_by_name() {
 #[test]
 fn servers_are_checked_against_the_certificates_that_are_named() {
     let fixture = Fixture::new();
-    let installed = |name: &str| Command::new(name).arg("version").output().is_ok();
-    if !installed("openssl") || !installed("rclone") {
-        eprintln!("SKIPPED: openssl or rclone is not installed");
+    if !["openssl", "rclone"].into_iter().all(programs::has) {
         return;
     }
     let at = |name: &str| fixture.folder.path().join(name).to_str().unwrap().to_owned();
@@ -387,8 +386,7 @@ fn copies(folder: &Path) -> usize {
 #[test]
 fn copies_of_what_lies_far_away_are_kept_near_by() {
     let fixture = Fixture::new();
-    if Command::new("rclone").arg("version").output().is_err() {
-        eprintln!("SKIPPED: rclone is not installed");
+    if !programs::has("rclone") {
         return;
     }
     let place = format!("rclone::local:{}", fixture.folder.path().join("far").display());
@@ -420,6 +418,25 @@ fn copies_of_what_lies_far_away_are_kept_near_by() {
     let output = fixture.run(&args);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("no copies are kept"), "{said}");
+    // A check asks the place itself, unless it is told not to; copies that nobody uses go when that is wished.
+    let other = cache.join("ab".repeat(32));
+    fs::create_dir_all(other.join("index")).unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_hours(31 * 24);
+    let age = |path: &Path| {
+        let times = fs::FileTimes::new().set_modified(old);
+        fs::File::open(path).unwrap().set_times(times).unwrap();
+    };
+    age(&other);
+    ok(&["check", "--with-cache", "--cleanup-cache"]);
+    assert!(other.exists(), "it may be something else: it has no version");
+    fs::write(other.join("version"), "1").unwrap();
+    ok(&["check", "--with-cache", "--cleanup-cache"]);
+    assert!(other.exists(), "it was used");
+    age(&other);
+    ok(&["ls", "latest"]);
+    assert!(other.exists(), "nobody asked");
+    ok(&["check", "--with-cache", "--cleanup-cache"]);
+    assert!(!other.exists());
     // A local repository has none.
     fixture.ok(&["backup", source]);
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 2, "one repository and the tag");

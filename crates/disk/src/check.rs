@@ -55,7 +55,7 @@ impl CheckReport {
 /// Checks a moment; a live one as it is at one instant during the call.
 ///
 /// # Errors
-/// It does not exist, or the store failed. A damaged record is a problem and no error.
+/// It does not exist, or the store failed, also in reading a row of it. A record that means nothing to a disk is a problem and no error.
 pub fn check(store: &Store, moment: MomentRef) -> Result<CheckReport> {
     let fixed = store.fix(moment, moment)?;
     let [mut view, _] = fixed.views();
@@ -161,6 +161,15 @@ impl State {
         while next < last {
             next = self.unmap(next, last)?;
         }
+        // Keys that name no block at all.
+        let mut beyond = Vec::new();
+        self.line.scan(keys::span(last / SPAN_BLOCKS), LAST, &mut |key, _| {
+            if key.kind == keys::SPAN && key.a == keys::OBJECT {
+                beyond.push(key);
+            }
+            ControlFlow::Continue(())
+        })?;
+        beyond.into_iter().for_each(|key| self.line.delete(key));
         let mut blocks = 0;
         self.line.scan(keys::span(0), keys::span(u64::MAX), &mut |_, record| {
             blocks += blockmap::total(&record.pieces);

@@ -8,7 +8,7 @@ use crate::extents::{self, Run};
 use crate::head::{Head, check_size};
 use crate::keys;
 use crate::view::{Blocks, check_range, read};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tintype_store::content::TRIES;
@@ -24,6 +24,8 @@ pub struct Disk {
     line: LineRef,
     pub(crate) limits: Limits,
     pub(crate) state: Mutex<State>,
+    /// Rings when changes may go on.
+    released: Condvar,
     gone: AtomicBool,
     changes: AtomicU64,
 }
@@ -36,6 +38,19 @@ pub(crate) struct State {
     pub(crate) head_dirty: bool,
     /// Bytes of its records, as the limits count them.
     records: u64,
+    /// Changes wait.
+    held: bool,
+}
+
+/// While it exists, changes of the disk wait.
+#[must_use]
+pub struct Hold<'d>(&'d Disk);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().held = false;
+        self.0.released.notify_all();
+    }
 }
 
 /// The pieces of one span.
@@ -97,7 +112,8 @@ impl Disk {
                 store: Arc::clone(store),
                 line,
                 limits,
-                state: Mutex::new(State { line: fresh, head, head_dirty, records }),
+                state: Mutex::new(State { line: fresh, head, head_dirty, records, held: false }),
+                released: Condvar::new(),
                 gone: AtomicBool::new(false),
                 changes: AtomicU64::new(0),
             }))
@@ -149,6 +165,19 @@ impl Disk {
         self.changes.load(Ordering::Acquire)
     }
 
+    /// Keeps the disk as it was when it had this generation: from now on changes wait. None when it has changed since, or is held already.
+    ///
+    /// Reads, commits and a restore of the line go on; a change that waited comes upon what is there then.
+    pub fn hold_at(&self, generation: u64) -> Option<Hold<'_>> {
+        let mut state = self.state.lock();
+        // It is counted under the lock, so nothing is on its way that is not counted.
+        if state.held || self.generation() != generation {
+            return None;
+        }
+        state.held = true;
+        Some(Hold(self))
+    }
+
     /// Makes everything durable that was written before the call.
     ///
     /// # Errors
@@ -197,8 +226,9 @@ impl Disk {
         for _ in 0..TRIES {
             let (wanted, reader) = {
                 let mut state = self.state.lock();
+                self.released.wait_while(&mut state, |state| state.held);
                 if state.line.has_ended() {
-                    return Err(DiskError::Gone);
+                    return Err(if self.is_gone() { DiskError::Gone } else { DiskError::Closed });
                 }
                 // Whatever it is from now on, it is no more what some image holds.
                 state.head_dirty |= state.head.image.take().is_some();

@@ -40,6 +40,9 @@ pub enum DiskError {
     /// The disk or the writable snapshot was deleted while it was open.
     #[error("the disk was deleted")]
     Gone,
+    /// It was closed while somebody still held it.
+    #[error("the disk was closed")]
+    Closed,
 }
 
 /// The result of operations on disks.

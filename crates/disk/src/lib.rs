@@ -24,7 +24,7 @@ mod write;
 
 pub use changes::{ByteRange, Kept, changes};
 pub use check::{CheckProblem, CheckReport, check};
-pub use disk::{Disk, create};
+pub use disk::{Disk, Hold, create};
 pub use error::{DiskError, Result};
 pub use extents::{Allocation, Run};
 pub use head::{SECTOR, SIZE_MAX};

@@ -110,7 +110,7 @@ impl Edit<'_> {
     fn reserve(&mut self, tree: &Tree, ino: u64, from: u64, to: u64) -> Result<Step<()>> {
         let mut need = self.need(ino, from, to)?;
         need.replace = 0;
-        tree.limits.check(self.state.live(), need)?;
+        self.check_growth(tree, ino, need)?;
         self.map_reserved(ino, from, to, false)?;
         Ok(Step::Done(()))
     }
@@ -159,7 +159,7 @@ impl Edit<'_> {
         if action == Action::Zero {
             // Blocks that the range covers partly are reserved too.
             let need = self.need(ino, from / BYTES, to.div_ceil(BYTES))?;
-            tree.limits.check(self.state.live(), need)?;
+            self.check_growth(tree, ino, need)?;
         }
         let spans = self.spans_between(ino, first, last.max(first))?;
         // Changes in place first: writing the other edge may seal the extent.

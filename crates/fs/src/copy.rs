@@ -223,7 +223,7 @@ impl Edit<'_> {
         let mut need =
             self.need(target.ino, target.offset / BYTES, target.offset / BYTES + u64::from(count))?;
         need.grow = need.grow.min(blocks::total(runs));
-        tree.limits.check(self.state.live(), need)?;
+        self.check_growth(tree, target.ino, need)?;
         let old = self.pieces(target.ino, span)?;
         let state = &mut *self.state;
         let new: Vec<Piece> = runs

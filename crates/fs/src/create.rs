@@ -110,6 +110,7 @@ impl Tree {
             if edit.entry(dir, name)?.is_some() {
                 return refuse(libc::EEXIST);
             }
+            edit.check_link_quota(ino, dir)?;
             let time = now();
             let hash = edit.add_name(dir, name, ino, kind)?;
             edit.add_link(ino, (dir, hash))?;
@@ -177,6 +178,7 @@ impl Edit<'_> {
             ctime: time,
             btime: time,
             flags: parent.flags & INHERITED,
+            quota: parent.quota,
             rdev: new.rdev,
             target: new.target.into(),
             ..Inode::default()

@@ -7,6 +7,7 @@ use crate::blocks;
 use crate::error::{Result, refuse};
 use crate::inode::Inode;
 use crate::keys;
+use crate::quotas::{self, Charge};
 use crate::reading;
 use crate::state::State;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub(crate) struct Edit<'a> {
     changes: Vec<(Key, Change)>,
     notes: Vec<Note>,
     orphans: Vec<(u64, bool)>,
+    charges: Vec<Charge>,
+    quotas: Vec<quotas::Note>,
     blocks: i64,
     inodes: i64,
     next_ino: u64,
@@ -72,6 +75,8 @@ impl<'a> Edit<'a> {
             changes: Vec::new(),
             notes: Vec::new(),
             orphans: Vec::new(),
+            charges: Vec::new(),
+            quotas: Vec::new(),
             blocks: 0,
             inodes: 0,
             next_ino,
@@ -131,6 +136,7 @@ impl<'a> Edit<'a> {
         if inode.is_dir() {
             self.notes.push(Note::Made(ino));
         }
+        self.charge(inode.quota, 0, 1);
         let mode = inode.mode;
         let held = Held { ino, inode, mode, record: None, pieces: None, dirty: true, gone: false };
         self.held.push(held);
@@ -146,8 +152,9 @@ impl<'a> Edit<'a> {
     pub(crate) fn destroy(&mut self, ino: u64) -> Result<()> {
         let mapped = blocks::total(&self.pieces(ino, 0)?);
         let held = self.load(ino)?;
-        let is_dir = held.inode.is_dir();
+        let (is_dir, quota) = (held.inode.is_dir(), held.inode.quota);
         held.gone = true;
+        self.charge(quota, -(mapped as i64), -1);
         self.blocks -= mapped as i64;
         self.inodes -= 1;
         if is_dir {
@@ -217,6 +224,7 @@ impl<'a> Edit<'a> {
         let sum = held.inode.blocks.saturating_add(after).saturating_sub(before);
         held.dirty |= span == 0 || held.inode.blocks != sum;
         held.inode.blocks = sum;
+        let quota = held.inode.quota;
         let pieces = new.into_boxed_slice();
         if span == 0 {
             held.pieces = Some(pieces);
@@ -228,8 +236,21 @@ impl<'a> Edit<'a> {
             let put = Change::Put { body: Box::default(), pieces, new: false };
             self.note(keys::span(ino, span), put);
         }
+        self.charge(quota, after as i64 - before as i64, 0);
         self.blocks += after as i64 - before as i64;
         Ok(())
+    }
+
+    /// Changes a quota itself.
+    pub(crate) fn note_quota(&mut self, note: quotas::Note) {
+        self.quotas.push(note);
+    }
+
+    /// Has the quota of `dir`, and those above it, count more or less; 0 stands for none.
+    pub(crate) fn charge(&mut self, dir: u64, blocks: i64, inodes: i64) {
+        if dir != 0 && (blocks != 0 || inodes != 0) {
+            self.charges.push(Charge { dir, blocks, inodes });
+        }
     }
 
     /// Notes a name for the directory cache.
@@ -333,6 +354,7 @@ impl<'a> Edit<'a> {
                 state.orphans.remove(&ino);
             }
         }
+        state.quotas.apply(self.quotas, &self.charges);
         let sup = &mut state.sup;
         let changed = self.blocks != 0 || self.inodes != 0 || sup.next_ino != self.next_ino;
         sup.next_ino = self.next_ino;

@@ -17,6 +17,12 @@ pub enum FsError {
     /// A record cannot be understood.
     #[error("damaged record: {0}; run a check of the store")]
     Damaged(&'static str),
+    /// A quota would have more than four around it, or around one below it.
+    #[error("quotas are nested four deep at most")]
+    Nested,
+    /// The directory has no quota.
+    #[error("the directory has no quota")]
+    NoQuota,
     /// The filesystem was shut down on request and answers nothing until the next mount.
     #[error("the filesystem was shut down; mount it again")]
     ShutDown,
@@ -43,6 +49,8 @@ impl FsError {
         match self {
             Self::Refused(code) => Errno(*code),
             Self::Damaged(_) | Self::ShutDown => Errno(libc::EIO),
+            Self::Nested => Errno(libc::EINVAL),
+            Self::NoQuota => Errno(libc::ENODATA),
             Self::NoSuchVolume => Errno(libc::ESTALE),
             Self::Store(error) => store_errno(error),
         }

@@ -8,7 +8,10 @@ use crate::vfs::{Attr, Time};
 use crate::wire::{Reader, Writer};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const VERSION: u8 = 1;
+/// Outside of all quotas: what older programs understand.
+const PLAIN: u8 = 1;
+/// With the directory whose quota counts it.
+const COUNTED: u8 = 2;
 /// `FS_IMMUTABLE_FL`.
 pub(crate) const IMMUTABLE: u32 = 0x10;
 /// `FS_APPEND_FL`.
@@ -60,6 +63,8 @@ pub(crate) struct Inode {
     pub(crate) entries: u64,
     /// Number of extended attributes in records of their own.
     pub(crate) far_xattrs: u32,
+    /// The nearest directory with a quota that counts this inode, itself included; 0 for none.
+    pub(crate) quota: u64,
     /// Extended attributes kept here.
     pub(crate) xattrs: Vec<Xattr>,
     /// Target of a symlink.
@@ -137,13 +142,18 @@ impl Inode {
     /// The body of the record.
     pub(crate) fn encode(&self) -> Box<[u8]> {
         let mut w = Writer::new(96);
-        w.byte(VERSION).num(self.mode.into()).num(self.uid.into()).num(self.gid.into());
+        let version = if self.quota == 0 { PLAIN } else { COUNTED };
+        w.byte(version).num(self.mode.into()).num(self.uid.into()).num(self.gid.into());
         w.num(self.nlink.into()).num(self.size).num(self.blocks);
         for time in [self.atime, self.mtime, self.ctime, self.btime] {
             w.signed(time.secs).num(time.nanos.into());
         }
         w.num(self.flags.into()).num(self.parent).num(self.name).num(self.rdev.into());
-        w.num(self.entries).num(self.far_xattrs.into()).bytes(&self.target);
+        w.num(self.entries).num(self.far_xattrs.into());
+        if self.quota != 0 {
+            w.num(self.quota);
+        }
+        w.bytes(&self.target);
         for (name, value) in &self.xattrs {
             w.bytes(name).bytes(value);
         }
@@ -153,7 +163,11 @@ impl Inode {
     /// Reads a body.
     pub(crate) fn decode(body: &[u8]) -> Result<Self> {
         let mut r = Reader::new(body, "inode");
-        r.version(VERSION)?;
+        let counted = match r.byte()? {
+            PLAIN => false,
+            COUNTED => true,
+            _ => return Err(r.damaged()),
+        };
         let mut inode = Self {
             mode: r.small()?,
             uid: r.small()?,
@@ -171,6 +185,7 @@ impl Inode {
             rdev: r.small()?,
             entries: r.num()?,
             far_xattrs: r.small()?,
+            quota: if counted { r.num()? } else { 0 },
             xattrs: Vec::new(),
             target: r.bytes()?.into(),
         };
@@ -210,6 +225,14 @@ mod tests {
         ];
         assert_eq!(&*sample().encode(), bytes);
         assert_eq!(Inode::decode(bytes).unwrap(), sample());
+        let counted = Inode { quota: 300, ..sample() };
+        let mut bytes = bytes.to_vec();
+        bytes[0] = 2;
+        bytes.splice(24..24, [0xac, 2]);
+        assert_eq!(*counted.encode(), *bytes);
+        assert_eq!(Inode::decode(&bytes).unwrap(), counted);
+        bytes[0] = 3;
+        assert!(Inode::decode(&bytes).is_err());
     }
 
     proptest! {

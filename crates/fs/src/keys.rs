@@ -2,7 +2,7 @@
 //!
 //! Kind 0 describes the filesystem, 1 inodes (with the block map of the first 128 KiB), 2 names,
 //! 3 further block maps, 4 large extended attributes, 5 further names of an inode, 6 inodes
-//! without a name. Directory names are found by a keyed hash whose low four bits are zero: a
+//! without a name, 7 quotas of directories. Directory names are found by a keyed hash whose low four bits are zero: a
 //! slot number in their place tells colliding names apart and makes readdir's cookies.
 
 use tintype_store::Key;
@@ -22,6 +22,8 @@ pub(crate) const XATTR: u8 = 4;
 pub(crate) const LINK: u8 = 5;
 /// Kind of marks for inodes without a name.
 pub(crate) const ORPHAN: u8 = 6;
+/// Kind of quotas of directories.
+pub(crate) const QUOTA: u8 = 7;
 
 /// The inode number of the root directory.
 pub(crate) const ROOT_INO: u64 = 1;
@@ -58,6 +60,11 @@ pub(crate) const fn link(ino: u64, hash: u64) -> Key {
 /// Key of the mark of an inode without a name.
 pub(crate) const fn orphan(ino: u64) -> Key {
     Key::new(ORPHAN, ino, 0)
+}
+
+/// Key of the quota of a directory.
+pub(crate) const fn quota(dir: u64) -> Key {
+    Key::new(QUOTA, dir, 0)
 }
 
 /// The hash of a directory's name: 63 bits, low four zero, never 0.

@@ -160,6 +160,19 @@ impl Mounted {
         Ok(left)
     }
 
+    /// One bounded step of counting what quotas of directories have not counted yet; true when work is left. A thread of the
+    /// mount calls it every second until nothing is.
+    ///
+    /// # Errors
+    /// The store failed, or a record is damaged.
+    pub fn step_quotas(&self) -> Result<bool> {
+        let mut left = self.live.step_quotas()?;
+        for tree in self.moments.trees() {
+            left |= tree.step_quotas()?;
+        }
+        Ok(left)
+    }
+
     /// Removes what has no name and is not open any more, for as long as `limit`: before a snapshot, so that it
     /// does not hold what no name shows.
     pub fn settle_orphans(&self, limit: std::time::Duration) {
@@ -173,11 +186,11 @@ impl Mounted {
         }
         let start = std::time::Instant::now();
         while start.elapsed() < HOUSE {
-            match self.step_orphans() {
+            match self.step_orphans().and_then(|left| Ok(left | self.step_quotas()?)) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "files without a name stay for now");
+                    tracing::warn!(%error, "files without a name and quotas wait");
                     break;
                 }
             }

@@ -128,7 +128,7 @@ impl Edit<'_> {
             let parent = self.change(dir)?;
             parent.nlink = parent.nlink.saturating_sub(1);
         }
-        if last { self.make_orphan(ino) } else { Ok(()) }
+        if last { self.make_orphan(ino) } else { self.follow_first_name(ino) }
     }
 
     /// Removes up to `STEP` records of a nameless inode, the inode itself last.

@@ -77,6 +77,7 @@ impl Edit<'_> {
         if let Some(target) = &target {
             self.check_replaceable(&source, to, target)?;
         }
+        self.cross_quotas(source.ino, from.dir, to.dir)?;
         self.displace(to, target.as_ref())?;
         self.move_name(from, &source, to, target.is_some())?;
         if flags & WHITEOUT != 0 {
@@ -174,6 +175,8 @@ impl Edit<'_> {
         self.check_movable(b, second)?;
         self.check_not_inside(first.ino, a.dir, b.dir)?;
         self.check_not_inside(second.ino, b.dir, a.dir)?;
+        self.cross_quotas(first.ino, a.dir, b.dir)?;
+        self.cross_quotas(second.ino, b.dir, a.dir)?;
         let seed = self.seed();
         let at_a = (a.dir, keys::name_hash(seed, a.name));
         let at_b = (b.dir, keys::name_hash(seed, b.name));

@@ -191,7 +191,7 @@ impl Vfs for Mounted {
         Ok(self.sync()?)
     }
 
-    fn statfs(&self, _: Node) -> Reply<Statfs> {
+    fn statfs(&self, node: Node) -> Reply<Statfs> {
         if self.dead.load(Ordering::Acquire) {
             return Err(Errno(libc::EIO));
         }
@@ -199,7 +199,7 @@ impl Vfs for Mounted {
         let state = self.live.state.lock();
         let (live, inodes) = (state.live(), state.sup.inodes);
         drop(state);
-        let (blocks, free) = self.live.limits.room(live);
+        let (blocks, free) = self.quota_room(node, self.live.limits.room(live));
         Ok(Statfs {
             block_size: tintype_store::BLOCK as u32,
             blocks,

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::inode::{Inode, now};
 use crate::keys::{self, ROOT_INO};
 use crate::limits::Live;
+use crate::quotas::Quotas;
 use crate::reading;
 use crate::superblock::Super;
 use std::ops::ControlFlow;
@@ -20,6 +21,8 @@ pub(crate) struct State {
     pub(crate) records: u64,
     /// The counters must be written.
     pub(crate) sup_dirty: bool,
+    /// Quotas of directories; newer than their records until the counters are written.
+    pub(crate) quotas: Quotas,
     /// Directories whose names are all known.
     pub(crate) dirs: DirCache,
     /// Nameless inodes.
@@ -35,13 +38,21 @@ impl State {
         let fresh = found.is_none();
         let sup = match found {
             Some(sup) => sup,
-            None => Super { next_ino: ROOT_INO + 1, seed: random_seed(), blocks: 0, inodes: 1 },
+            None => Super {
+                next_ino: ROOT_INO + 1,
+                seed: random_seed(),
+                blocks: 0,
+                inodes: 1,
+                quotas: 0,
+            },
         };
+        let quotas = Quotas::of(&mut line, sup.quotas)?;
         let mut state = Self {
             line,
             sup,
             records: 0,
             sup_dirty: fresh,
+            quotas,
             dirs: DirCache::default(),
             orphans: Numbers::default(),
             shared_extent: None,
@@ -91,11 +102,15 @@ impl State {
 
     /// Writes the counters if they changed.
     pub(crate) fn flush_counters(&mut self) {
-        if !self.sup_dirty {
+        if let Err(error) = self.quotas.flush(&mut self.line) {
+            tracing::error!(%error, "the quotas cannot be written");
+        }
+        if !self.sup_dirty && self.sup.quotas == self.quotas.count() {
             return;
         }
         match self.line.get(keys::SUPER) {
             Ok(_) => {
+                self.sup.quotas = self.quotas.count();
                 self.line.put(keys::SUPER, self.sup.encode(), Box::default());
                 self.sup_dirty = false;
             }
@@ -114,6 +129,7 @@ impl State {
         } else {
             self.make_root();
         }
+        self.quotas = Quotas::of(&mut self.line, self.sup.quotas)?;
         self.find_orphans()
     }
 

@@ -104,7 +104,7 @@ impl Edit<'_> {
             return Ok(Step::Read(wanted));
         }
         let need = self.need(ino, offset / BYTES, end.div_ceil(BYTES))?;
-        tree.limits.check(self.state.live(), need)?;
+        self.check_growth(tree, ino, need)?;
         let capable = self.has_capability(ino)?;
         overwrite(&mut File { edit: self, ino }, offset, data, &ends)?;
         if capable {

@@ -29,6 +29,9 @@ use crate::wire::request::Header;
 const DEV_THREADS_BESIDE_URING: usize = 2;
 /// How long a session that is dropped waits for dirty pages and for its threads.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a busy mount is asked again before it counts as busy, and how long after each time.
+const BUSY_TRIES: usize = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// How long the threads of a mount may outlive it.
 const DETACHED: Duration = Duration::from_secs(2);
 
@@ -176,7 +179,7 @@ impl Session {
     /// # Errors
     /// [`FuseError::Busy`] with [`WhenBusy::Fail`]; [`FuseError::Unmount`] when the system refuses.
     pub fn unmount(&self, when_busy: WhenBusy) -> Result<(), FuseError> {
-        match (self.place.unmount(false), when_busy) {
+        match (self.unmount_idle(), when_busy) {
             (Err(FuseError::Busy { dir }), WhenBusy::Detach) => {
                 tracing::warn!(dir = %dir.display(), "the mount is busy; detaching it");
                 self.flusher.flush(PATIENCE).unwrap_or_else(|error| tracing::error!(%error));
@@ -189,6 +192,17 @@ impl Session {
             tracing::warn!("programs still hold a detached mount open; it ends with the server");
         }
         Ok(())
+    }
+
+    /// Asks a few times: a file that was just closed may still be held for an instant, by a process on the way from its fork to its exec.
+    fn unmount_idle(&self) -> Result<(), FuseError> {
+        for _ in 0..BUSY_TRIES {
+            match self.place.unmount(false) {
+                Err(FuseError::Busy { .. }) => std::thread::sleep(BUSY_PAUSE),
+                result => return result,
+            }
+        }
+        self.place.unmount(false)
     }
 }
 

@@ -157,6 +157,15 @@ impl History {
         Ok(())
     }
 
+    /// Derives again what is due in these spaces, from which names or heads went. What follows from carrying it out is derived then.
+    pub fn recount_near(&mut self, changed: &BTreeSet<SpaceId>) {
+        let near = self.tree.near(changed);
+        self.queue.retain(|item| !near.contains(&item.space()));
+        self.queue.extend(self.tree.due_in(&near));
+        self.queue.retain(|item| !self.excluded.contains(item));
+        self.deep |= !self.queue.is_empty();
+    }
+
     /// Derives all due work from scratch.
     pub fn recount(&mut self) {
         self.queue = self.tree.due().into_iter().collect();
@@ -209,7 +218,7 @@ impl History {
         std::mem::take(&mut self.moved)
     }
 
-    /// Marks or unmarks a live end; call [`History::recount`] after the last of a group of such changes.
+    /// Marks or unmarks a live end; call [`History::recount_near`] after the last of a group of such changes.
     pub fn set_head(&mut self, space: SpaceId, head: bool) {
         if let Some(found) = self.tree.get_mut(space) {
             found.head = head;
@@ -245,22 +254,24 @@ impl History {
         }
         match quick {
             Some(cells) => self.queue.extend(cells.into_iter().map(|(work, _)| work)),
-            None => self.recount(),
+            None => self.recount_near(&points.iter().map(|point| point.space).collect()),
         }
     }
 
     /// What exactly this removal would free.
     #[must_use]
-    pub fn predict(&self, removal: &Removal) -> u64 {
-        self.tree.predict(removal)
+    pub fn predict(&mut self, removal: &Removal) -> u64 {
+        self.predict_without(&[], removal)
     }
 
     /// As [`History::predict`], as if these names were not there.
     pub fn predict_without(&mut self, names: &[Point], removal: &Removal) -> u64 {
+        let known = self.queue.iter().chain(&self.excluded).map(|work| work.space());
+        let pending = known.chain(names.iter().map(|point| point.space)).collect();
         for point in names {
             self.tree.remove_name(*point);
         }
-        let bytes = self.tree.predict(removal);
+        let bytes = self.tree.predict(pending, removal);
         for point in names {
             self.tree.add_name(*point);
         }

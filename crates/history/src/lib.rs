@@ -13,6 +13,7 @@ pub mod codec;
 mod error;
 mod history;
 mod merge;
+mod near;
 pub mod read;
 mod reclaim;
 mod thin;

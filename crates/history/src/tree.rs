@@ -225,8 +225,14 @@ impl Tree {
 
     /// Removes a space and its pin.
     pub fn remove(&mut self, id: SpaceId) {
-        let Some(parent) = self.spaces.remove(&id).and_then(|space| space.parent) else { return };
-        if let Some(space) = self.spaces.get_mut(&parent.space)
+        drop(self.take(id));
+    }
+
+    /// As [`Tree::remove`]; answers the space.
+    pub(crate) fn take(&mut self, id: SpaceId) -> Option<Space> {
+        let gone = self.spaces.remove(&id)?;
+        if let Some(parent) = gone.parent
+            && let Some(space) = self.spaces.get_mut(&parent.space)
             && let Some(children) = space.children.get_mut(&parent.epoch)
         {
             children.remove(&id);
@@ -234,6 +240,7 @@ impl Tree {
                 space.children.remove(&parent.epoch);
             }
         }
+        Some(gone)
     }
 
     /// A name appears at a point.
@@ -243,15 +250,15 @@ impl Tree {
         }
     }
 
-    /// A name goes.
-    pub fn remove_name(&mut self, point: Point) {
-        let Some(space) = self.spaces.get_mut(&point.space) else { return };
-        if let Some(count) = space.names.get_mut(&point.epoch) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                space.names.remove(&point.epoch);
-            }
+    /// A name goes. `false`: there was none.
+    pub fn remove_name(&mut self, point: Point) -> bool {
+        let Some(space) = self.spaces.get_mut(&point.space) else { return false };
+        let Some(count) = space.names.get_mut(&point.epoch) else { return false };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            space.names.remove(&point.epoch);
         }
+        true
     }
 
     /// The spaces that a read at `point` visits, newest first, each with the last visible epoch.
@@ -352,15 +359,23 @@ impl Tree {
     /// before the space that holds it is cut, so that nothing is freed twice.
     #[must_use]
     pub fn due(&self) -> Vec<Work> {
-        let cells = self.due_cells();
-        if cells.is_empty() { self.due_cuts() } else { cells }
+        let cells = self.due_cells(self.iter());
+        if cells.is_empty() { Self::due_cuts(self.iter()) } else { cells }
     }
 
-    fn due_cells(&self) -> Vec<Work> {
+    /// As [`Tree::due`], of these spaces alone: whole sequences. A cell and the space that holds its items are of one sequence.
+    #[must_use]
+    pub fn due_in(&self, spaces: &BTreeSet<SpaceId>) -> Vec<Work> {
+        let these = || spaces.iter().filter_map(|id| Some((*id, self.spaces.get(id)?)));
+        let cells = self.due_cells(these());
+        if cells.is_empty() { Self::due_cuts(these()) } else { cells }
+    }
+
+    fn due_cells<'s>(&self, among: impl Iterator<Item = (SpaceId, &'s Space)>) -> Vec<Work> {
         let mut work = Vec::new();
-        let tops = self.spaces.iter().filter(|(_, space)| space.continued_by().is_none());
+        let tops = among.filter(|(_, space)| space.continued_by().is_none());
         for (top, _) in tops {
-            let sequence = self.sequence(*top);
+            let sequence = self.sequence(top);
             for id in &sequence.spaces {
                 let Some(space) = self.spaces.get(id) else { continue };
                 for (death, birth, _) in space.cells.all_dead() {
@@ -373,13 +388,13 @@ impl Tree {
         work
     }
 
-    fn due_cuts(&self) -> Vec<Work> {
+    fn due_cuts<'s>(among: impl Iterator<Item = (SpaceId, &'s Space)>) -> Vec<Work> {
         let mut work = Vec::new();
-        for (id, space) in self.spaces.iter().filter(|(_, space)| !space.head) {
+        for (id, space) in among.filter(|(_, space)| !space.head) {
             match space.newest() {
-                None => work.push(Work::Drop { space: *id }),
+                None => work.push(Work::Drop { space: id }),
                 Some(after) if space.holds_behind(after) => {
-                    work.push(Work::CutBack { space: *id, after });
+                    work.push(Work::CutBack { space: id, after });
                 }
                 Some(_) => {}
             }
@@ -557,37 +572,13 @@ impl Tree {
         found
     }
 
-    /// Exactly the bytes that removing these names and heads frees, cascades included.
-    #[must_use]
-    pub fn predict(&self, removal: &Removal) -> u64 {
-        if removal.heads.is_empty()
-            && let Some(cells) = self.quick(&removal.names)
-        {
-            return cells.iter().map(|(_, bytes)| bytes).sum();
+    /// The cells that only this point saw, now that it may be gone. Its space has a head.
+    pub(crate) fn without_point(&self, point: Point) -> Vec<Work> {
+        let sequence = self.sequence(point.space);
+        if !self.vanishes(&sequence, point.epoch, 0) {
+            return Vec::new();
         }
-        let pending = self.clone().settle_all();
-        let mut after = self.clone();
-        for point in &removal.names {
-            after.remove_name(*point);
-        }
-        for head in &removal.heads {
-            if let Some(space) = after.spaces.get_mut(head) {
-                space.head = false;
-            }
-        }
-        after.settle_all().saturating_sub(pending)
-    }
-
-    fn settle_all(&mut self) -> u64 {
-        let mut freed = 0;
-        loop {
-            let work = self.due();
-            if work.is_empty() {
-                return freed;
-            }
-            for item in work {
-                freed += self.settle(item);
-            }
-        }
+        let cells = self.runs(&sequence, &BTreeSet::from([point.epoch]));
+        cells.into_iter().map(|(work, _)| work).collect()
     }
 }

@@ -90,6 +90,21 @@ impl Tree {
         found
     }
 
+    /// Whether a root's family has more than `spaces` members. Costs no more than that many look-ups.
+    #[must_use]
+    pub fn is_larger(&self, root: SpaceId, spaces: usize) -> bool {
+        let (mut seen, mut next) = (0, vec![root]);
+        while let Some(here) = next.pop().and_then(|space| self.get(space)) {
+            seen += 1;
+            if seen + next.len() > spaces {
+                return true;
+            }
+            // One more than what is asked for tells as much as all of them.
+            next.extend(here.forks().map(|(_, child)| child).take(spaces + 1));
+        }
+        false
+    }
+
     /// Accounted bytes that a space owns, whoever sees them. While no tag continues another one, the sum over the spaces of a tag is
     /// what it pays for.
     #[must_use]

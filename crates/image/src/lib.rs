@@ -15,6 +15,7 @@ mod fields;
 mod format;
 #[cfg(feature = "fuzzing")]
 pub mod hostile;
+mod output;
 mod qcow2;
 mod raw;
 mod read;
@@ -28,6 +29,7 @@ pub use content::{Content, Units};
 pub use error::{ImageError, Result};
 pub use fields::is_zero;
 pub use format::Format;
+pub use output::Output;
 pub use qcow2::{Codec, Layer, Packer, Qcow2Plan};
 pub use raw::write_raw;
 pub use read::read;

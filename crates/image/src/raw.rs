@@ -1,11 +1,10 @@
 //! Raw images: the bytes of the disk. A pipe does not say how many will come.
 
-use std::io::Write;
-
 use crate::PIECE;
 use crate::content::{Content, next_data, read_padded};
 use crate::error::{ImageError, Result};
 use crate::format::Format;
+use crate::output::Output;
 use crate::sink::{Head, Sink};
 use crate::source::{Source, read_exact};
 use crate::vhd;
@@ -86,22 +85,17 @@ pub fn stream(source: &mut dyn Source, sink: &mut dyn Sink) -> Result<(u64, Vec<
     }
 }
 
-/// Writes the bytes of the disk, holes as zeroes. Whoever writes a file leaves them out: see [`crate::write_runs`].
+/// Writes the bytes of the disk; holes stay holes where the output can have them.
 ///
 /// # Errors
 /// The content cannot be read, or not be written.
-pub fn write_raw(content: &dyn Content, out: &mut dyn Write) -> Result<()> {
-    let zeroes = vec![0; PIECE];
+pub fn write_raw(content: &dyn Content, out: &mut dyn Output) -> Result<()> {
     let mut buf = vec![0; PIECE];
     let mut at = 0;
     while at < content.size() {
         let range = next_data(content, at)?.unwrap_or(content.size()..content.size());
-        while at < range.start {
-            let count = (range.start - at).min(PIECE as u64);
-            let part = zeroes.get(..count as usize).unwrap_or(&[]);
-            out.write_all(part).map_err(ImageError::Write)?;
-            at += count;
-        }
+        out.skip(range.start - at).map_err(ImageError::Write)?;
+        at = range.start;
         while at < range.end {
             let count = (range.end - at).min(PIECE as u64);
             let part = buf.get_mut(..count as usize).unwrap_or(&mut []);

@@ -1,5 +1,5 @@
 //! Plain values that every other crate speaks: ids, names, sizes, durations, tags, delete rules,
-//! metadata of volumes and snapshots, limits, filters.
+//! metadata of volumes and snapshots, limits, filters, rules of retention, policies.
 //!
 //! The bottom of the workspace: it knows no I/O, no clock and no wire. Whoever needs "now" passes it in.
 
@@ -7,7 +7,10 @@ pub mod error;
 pub mod filter;
 pub mod ids;
 pub mod limits;
+pub mod moment;
 pub mod names;
+pub mod policy;
+pub mod retention;
 pub mod rule;
 pub mod size;
 pub mod snapshot;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Mark;
 use crate::{AccessPoint, DeleteRule, ModelError, SnapshotName, Tags};
 
 /// Metadata of a snapshot. Fields that a newer program wrote are kept in `unknown`.
@@ -46,6 +47,9 @@ pub struct SnapshotMeta {
     /// An image is being read into it: it goes when that ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub importing: bool,
+    /// The policies that it was made for. Without them it is in nobody's rotation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Mark>,
     /// Fields that this program does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
@@ -68,6 +72,7 @@ impl SnapshotMeta {
             parent: None,
             program_version: String::new(),
             importing: false,
+            policies: Vec::new(),
             unknown: BTreeMap::new(),
         }
     }

@@ -37,11 +37,11 @@ use crate::exclude::Excludes;
 use crate::id::BlobId;
 use crate::index::Index;
 use crate::local::{LocalReader, ReadOptions};
-use crate::moment::Moment;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotFile, SnapshotSummary};
 use crate::threads::threads;
 use crate::writer::{BlobOptions, BlobWriter};
+use tintype_model::moment::Moment;
 
 use files::read_files;
 use state::Run;

@@ -6,6 +6,8 @@
 //! It does not know passwords (see `keyfile`). Safe because the MAC is checked, in constant time, before anything is decrypted, and
 //! because an IV is random for every seal: 2^64 seals are needed before a repeat is likely.
 
+use std::io::{self, BufRead, Read};
+
 use aes::cipher::{BlockCipherEncrypt, KeyInit, KeyIvInit, StreamCipher};
 use aes::{Aes128, Aes256};
 use base64::Engine;
@@ -21,6 +23,9 @@ const MAC: usize = 16;
 pub(crate) const BEFORE: usize = IV;
 /// How much longer sealed bytes are than plain ones.
 pub const OVERHEAD: usize = IV + MAC;
+
+/// What is opened at once where something is opened piece by piece, in bytes.
+const PIECE: usize = 64 << 10;
 
 type Ctr = ctr::Ctr128BE<Aes256>;
 
@@ -121,6 +126,15 @@ impl MasterKey {
         Ok(text)
     }
 
+    /// The plain bytes piece by piece, for what must not be there twice. `sealed` stays as it is, and has been checked as a whole.
+    pub(crate) fn open_in_pieces<'s>(&self, sealed: &'s [u8]) -> Result<Pieces<'s>, SealError> {
+        self.check(sealed)?;
+        let (iv, rest) = sealed.split_first_chunk::<IV>().ok_or(SealError::Short)?;
+        let (text, _) = rest.split_last_chunk::<MAC>().ok_or(SealError::Short)?;
+        let cipher = Ctr::new(&self.encrypt.into(), &(*iv).into());
+        Ok(Pieces { cipher, rest: text, piece: Vec::with_capacity(PIECE), at: 0 })
+    }
+
     /// Looks whether sealed bytes are what was sealed, without opening them.
     pub fn check(&self, sealed: &[u8]) -> Result<(), SealError> {
         let (iv, rest) = sealed.split_first_chunk::<IV>().ok_or(SealError::Short)?;
@@ -144,6 +158,39 @@ impl MasterKey {
         r.copy_from_slice(&self.r);
         s.copy_from_slice(&nonce);
         Poly1305::new(&key.into()).compute_unpadded(text).into()
+    }
+}
+
+/// Plain bytes of something sealed, opened where they are read.
+pub(crate) struct Pieces<'s> {
+    cipher: Ctr,
+    rest: &'s [u8],
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl BufRead for Pieces<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at >= self.piece.len() {
+            let (next, rest) = self.rest.split_at(self.rest.len().min(PIECE));
+            self.piece.clear();
+            self.piece.extend_from_slice(next);
+            self.cipher.apply_keystream(&mut self.piece);
+            (self.rest, self.at) = (rest, 0);
+        }
+        Ok(self.piece.get(self.at..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at += count;
+    }
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(into)?;
+        self.consume(count);
+        Ok(count)
     }
 }
 
@@ -212,6 +259,19 @@ mod tests {
         assert_eq!(sealed, b"hello");
         assert_eq!(key().open(&mut vec![1; 31]), Err(SealError::Short));
         assert_eq!(key().open(&mut vec![0; 40]), Err(SealError::Mac));
+    }
+
+    #[test]
+    fn pieces_are_what_is_sealed() {
+        for length in [0, 1, PIECE - 1, PIECE, 3 * PIECE + 7] {
+            let plain: Vec<u8> = (0..length).map(|i| (i / 7) as u8).collect();
+            let mut sealed = key().seal(&plain).unwrap();
+            let mut read = Vec::new();
+            key().open_in_pieces(&sealed).unwrap().read_to_end(&mut read).unwrap();
+            assert!(read == plain, "{length} bytes");
+            *sealed.last_mut().unwrap() ^= 1;
+            assert!(key().open_in_pieces(&sealed).is_err());
+        }
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! The caller holds an exclusive lock while it removes.
 
 use jiff::Timestamp;
+use tintype_model::retention::KeepOptions;
 
 use crate::backend::FileKind;
 use crate::error::{RepoError, Result};
 use crate::id::SnapshotId;
 use crate::repository::Repository;
-use crate::retention::{GroupBy, GroupKey, Judged, KeepOptions, group_snapshots, judge};
+use crate::retention::{GroupBy, GroupKey, Judged, group_snapshots, judge};
 use crate::snapshot::SnapshotFile;
 
 /// The verdicts on all snapshots, by group.

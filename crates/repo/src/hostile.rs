@@ -24,13 +24,14 @@ use crate::json::GoTime;
 use crate::json::cursor::Cursor;
 use crate::keyfile::KeyFile;
 use crate::lock::LockFile;
-use crate::moment::Moment;
 use crate::pack::{TAIL, entries, header_length, pack_length, put_entry, read_header};
 use crate::prune::Limit;
 use crate::repository::{Repository, unpack_blob};
-use crate::retention::{GroupBy, KeepCount, KeepSpan};
+use crate::retention::GroupBy;
 use crate::snapshot::{SnapshotFile, SnapshotRequest};
 use crate::tree::{TreeDecoder, decode_tree, encode_tree, reencodes_identically};
+use tintype_model::moment::Moment;
+use tintype_model::retention::{KeepCount, KeepSpan};
 
 /// No seed is sealed with it.
 fn key() -> MasterKey {

@@ -29,7 +29,6 @@ mod local;
 mod lock;
 mod lookup;
 mod merge;
-mod moment;
 mod pack;
 mod parallel;
 mod progress;
@@ -83,7 +82,6 @@ pub use local::{
 pub use lock::{Lock, LockFile, LockMode, LockWait, read_locks, remove_locks};
 pub use lookup::{Place, look_up, read_tree, walk};
 pub use merge::{MergeOptions, Merged, merge_snapshots};
-pub use moment::{Moment, NotAMoment};
 pub use pack::{BlobKind, PackedBlob};
 pub use progress::MendProgress;
 pub use prune::{
@@ -101,14 +99,15 @@ pub use restore::{
     DamagedDir, IncompleteFile, MissingPart, Overwrite, RestoreOptions, RestoreProgress,
     RestoreReport, restore,
 };
-pub use retention::{
-    GroupBy, GroupKey, Judged, KeepCount, KeepOptions, KeepSpan, NotACount, NotAGrouping, NotASpan,
-    Period, Reason, group_snapshots, judge,
-};
+pub use retention::{GroupBy, GroupKey, Judged, NotAGrouping, group_snapshots, judge};
 pub use rewrite::{RewriteOptions, RewriteReport, rewrite_snapshots};
 pub use snapshot::{
     DeleteOption, SnapshotFile, SnapshotModification, SnapshotRequest, SnapshotSummary,
     find_snapshot, modify_snapshot,
+};
+pub use tintype_model::moment::{Moment, NotAMoment};
+pub use tintype_model::retention::{
+    KeepCount, KeepOptions, KeepSpan, NotACount, NotASpan, Period, Reason,
 };
 pub use tree::{
     Damage, ExtendedAttribute, GoMode, NameProblem, Node, NodeKind, TreeDecoder, TreeEncoder,

@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{BackendError, FileKind};
 use crate::error::{RepoError, Result};
 use crate::id::{Id, LockId};
-use crate::moment::Moment;
 use crate::repository::{Actor, Repository};
 use crate::watch::Stop;
+use tintype_model::moment::Moment;
 
 /// A lock is written anew after this time.
 const REFRESH: Duration = Duration::from_secs(300);

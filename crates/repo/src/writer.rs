@@ -8,7 +8,7 @@
 //! being written by one thread counts as there for the others: when that write fails, the whole run fails.
 
 use std::collections::HashSet;
-use std::io::Cursor;
+use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use zstd::zstd_safe::{CParameter, Strategy};
+use zstd::zstd_safe::{CParameter, DCtx, ResetDirective, Strategy};
 
 use crate::backend::FileKind;
 use crate::compress::Level;
 use crate::config::Version;
-use crate::crypto::{BEFORE, OVERHEAD};
+use crate::crypto::{BEFORE, MasterKey, OVERHEAD};
 use crate::error::{RepoError, Result};
 use crate::id::{BlobId, Id, PackId};
 use crate::index::{Index, IndexFile, IndexedPack};
@@ -99,6 +99,7 @@ pub struct Written {
 pub struct Scratch {
     compressors: [Option<(i32, zstd::bulk::Compressor<'static>)>; 2],
     decompressor: Option<zstd::bulk::Decompressor<'static>>,
+    streaming: Option<DCtx<'static>>,
     sealed: Vec<u8>,
     check: Vec<u8>,
     plain: Vec<u8>,
@@ -349,26 +350,46 @@ impl Shared {
                 "blob {id} changed in memory while it was prepared: check this machine's memory"
             ),
         };
-        scratch.check.clear();
-        scratch.check.extend_from_slice(&scratch.sealed);
-        let open = self.repo.key().open_slice(&mut scratch.check).map_err(|_| bad())?;
-        let same = if compressed {
-            let decompressor = match &mut scratch.decompressor {
-                Some(ready) => ready,
-                none => none.insert(zstd::bulk::Decompressor::new().map_err(|_| bad())?),
-            };
-            scratch.plain.clear();
-            scratch.plain.reserve(plain.len());
-            decompressor.decompress_to_buffer(open, &mut scratch.plain).map_err(|_| bad())?;
-            scratch.plain == plain
+        let same = if plain.len() > SMALL {
+            scratch.large_is(self.repo.key(), compressed, plain)
         } else {
-            open == plain
+            scratch.small_is(self.repo.key(), compressed, plain)
         };
-        if same { Ok(()) } else { Err(bad()) }
+        if same.map_err(|_| bad())? { Ok(()) } else { Err(bad()) }
     }
 }
 
 impl Scratch {
+    /// Is what is sealed here, at most [`SMALL`] bytes, this plain text?
+    fn small_is(&mut self, key: &MasterKey, compressed: bool, plain: &[u8]) -> io::Result<bool> {
+        self.check.clear();
+        self.check.extend_from_slice(&self.sealed);
+        let open = key.open_slice(&mut self.check).map_err(io::Error::other)?;
+        if !compressed {
+            return Ok(open == plain);
+        }
+        let decompressor = match &mut self.decompressor {
+            Some(ready) => ready,
+            none => none.insert(zstd::bulk::Decompressor::new()?),
+        };
+        self.plain.clear();
+        self.plain.reserve(plain.len());
+        decompressor.decompress_to_buffer(open, &mut self.plain)?;
+        Ok(self.plain == plain)
+    }
+
+    /// The same for any length, piece by piece: of large blobs neither form is there a second time.
+    fn large_is(&mut self, key: &MasterKey, compressed: bool, plain: &[u8]) -> io::Result<bool> {
+        let pieces = key.open_in_pieces(&self.sealed).map_err(io::Error::other)?;
+        if !compressed {
+            return is_same(pieces, plain);
+        }
+        let context = self.streaming.get_or_insert_with(DCtx::create);
+        let failed = |code| io::Error::other(zstd::zstd_safe::get_error_name(code));
+        context.reset(ResetDirective::SessionOnly).map_err(failed)?;
+        is_same(zstd::stream::read::Decoder::with_context(pieces, context), plain)
+    }
+
     /// Puts the compressed form into `sealed`, behind the room that sealing needs; gives its length.
     fn compress(&mut self, level: i32, plain: &[u8]) -> Result<usize> {
         let failed =
@@ -393,6 +414,23 @@ impl Scratch {
         let mut behind = Cursor::new(&mut self.sealed);
         behind.set_position(BEFORE as u64);
         compressor.compress_to_buffer(plain, &mut behind).map_err(failed)
+    }
+}
+
+/// Does a reader give exactly this?
+fn is_same(mut reader: impl Read, mut plain: &[u8]) -> io::Result<bool> {
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        let count = reader.read(&mut piece)?;
+        let (Some(read), Some((same, rest))) = (piece.get(..count), plain.split_at_checked(count))
+        else {
+            return Ok(false);
+        };
+        match (count, read == same) {
+            (0, _) => return Ok(rest.is_empty()),
+            (_, false) => return Ok(false),
+            (_, true) => plain = rest,
+        }
     }
 }
 
@@ -453,4 +491,50 @@ fn save_index(shared: &Shared, index: &mut IndexFile) -> Result<()> {
         index.packs.clear();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> MasterKey {
+        MasterKey::from_bytes(&std::array::from_fn(|i| i as u8 + 1))
+    }
+
+    /// What is sealed, after a bit of the plain text changed in memory.
+    fn sealed(text: &[u8], compress: bool) -> Scratch {
+        let mut scratch = Scratch::default();
+        if compress {
+            scratch.compress(3, text).unwrap();
+        } else {
+            scratch.sealed.extend_from_slice(&[0; BEFORE]);
+            scratch.sealed.extend_from_slice(text);
+        }
+        key().seal_in_place(&mut scratch.sealed).unwrap();
+        scratch
+    }
+
+    #[test]
+    fn what_changed_in_memory_is_noticed_in_both_ways_of_comparing() {
+        let text: Vec<u8> = (0..400_000u32).flat_map(|i| (i / 3).to_le_bytes()).collect();
+        for (length, compress) in [(1, false), (70_000, true), (1_600_000, true), (200_000, false)]
+        {
+            let plain = &text[..length];
+            let mut scratch = sealed(plain, compress);
+            for large in [true, false] {
+                let mut is = |plain: &[u8]| match large {
+                    true => scratch.large_is(&key(), compress, plain).unwrap_or_default(),
+                    false => scratch.small_is(&key(), compress, plain).unwrap_or_default(),
+                };
+                assert!(is(plain) && is(plain));
+                assert!(!is(&plain[1..]));
+                assert!(!is(&text[..length + 1]));
+                for at in [0, length / 2, length - 1] {
+                    let mut other = plain.to_vec();
+                    other[at] ^= 4;
+                    assert!(!is(&other), "byte {at} of {length}");
+                }
+            }
+        }
+    }
 }

@@ -68,7 +68,7 @@ fn rclone() -> Option<Fixture> {
     let program = programs::find("rclone")?;
     let folder = tempfile::tempdir().unwrap();
     let place = format!("rclone::local:{}", folder.path().join("not/yet/there").display());
-    let options = PlaceOptions::parse([&*format!("rclone.program={program}")]).unwrap();
+    let options = PlaceOptions::parse([&*format!("rclone.program={}", program.display())]).unwrap();
     // Who reads a file while it is written to this remote is refused for a moment.
     let access = Access { options, ..Access::default() };
     let backend = open_location(&place.parse().unwrap(), &access).unwrap();

@@ -6,11 +6,12 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use support::{Chance, new_repository};
+use tempfile::TempDir;
 use tintype_repo::{
     BackupOptions, BackupProgress, GitUser, MemoryBackend, Repository, Version, backup, look_up,
     walk,
@@ -30,12 +31,21 @@ fn git(at: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn installed() -> bool {
-    let there = Command::new("git").arg("version").output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: git is not installed");
+/// A repository and an empty folder; nothing where there is no git.
+struct Place {
+    repo: Repository,
+    at: PathBuf,
+    _folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Option<Self> {
+        tintype_testkit::programs::find("git")?;
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().canonicalize().unwrap();
+        let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
+        Some(Self { repo, at, _folder: folder })
     }
-    there
 }
 
 /// The paths below `at` that a backup of `target` has, without folders and without `.git`.
@@ -161,70 +171,55 @@ fn fill(chance: &mut Chance, at: &Path) {
 
 #[test]
 fn random_rules_leave_out_what_git_ignores() {
-    if !installed() {
-        return;
-    }
-    let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
     let mut chance = Chance(11);
     for round in 0..60 {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().canonicalize().unwrap();
-        git(&at, &["init", "-q"]);
-        fill(&mut chance, &at);
+        let Some(Place { repo, at, .. }) = &Place::new() else { return };
+        git(at, &["init", "-q"]);
+        fill(&mut chance, at);
         let rule = RULES[chance.below(RULES.len() as u64) as usize];
         fs::write(at.join(".git/info/exclude"), rule).unwrap();
         let rules = Command::new("sh")
             .args(["-c", "cat .git/info/exclude; for f in $(find . -name .gitignore); do echo; echo == $f; cat $f; done"])
-            .current_dir(&at)
+            .current_dir(at)
             .output()
             .unwrap();
         let rules = String::from_utf8_lossy(&rules.stdout).into_owned();
-        assert_eq!(saved(&repo, &at, &at), wanted(&at), "round {round}, rules:\n{rules}");
+        assert_eq!(saved(repo, at, at), wanted(at), "round {round}, rules:\n{rules}");
     }
 }
 
 #[test]
 fn what_git_tracks_is_saved_whatever_rules_say() {
-    if !installed() {
-        return;
-    }
-    let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
     let mut chance = Chance(5);
     for (round, version) in (0..24).zip(["2", "3", "4"].into_iter().cycle()) {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().canonicalize().unwrap();
+        let Some(Place { repo, at, .. }) = &Place::new() else { return };
         let format = if round % 4 == 3 { "sha256" } else { "sha1" };
-        git(&at, &["init", "-q", "--object-format", format]);
-        fill(&mut chance, &at);
-        let all = git(&at, &["ls-files", "-z", "--others"]);
+        git(at, &["init", "-q", "--object-format", format]);
+        fill(&mut chance, at);
+        let all = git(at, &["ls-files", "-z", "--others"]);
         let some: Vec<&str> =
             all.split('\0').filter(|path| !path.is_empty() && chance.below(4) == 0).collect();
         if !some.is_empty() {
             let add = ["--literal-pathspecs", "add", "--force", "--"];
-            git(&at, &add.iter().chain(&some).copied().collect::<Vec<_>>());
+            git(at, &add.iter().chain(&some).copied().collect::<Vec<_>>());
         }
-        git(&at, &["update-index", "--index-version", version]);
+        git(at, &["update-index", "--index-version", version]);
         if version == "3" {
             // Flags that only this version has.
-            let last = some.last().map(|path| git(&at, &["update-index", "--skip-worktree", path]));
+            let last = some.last().map(|path| git(at, &["update-index", "--skip-worktree", path]));
             drop(last);
         }
-        assert_eq!(saved(&repo, &at, &at), wanted(&at), "round {round}, tracked: {some:?}");
+        assert_eq!(saved(repo, at, at), wanted(at), "round {round}, tracked: {some:?}");
     }
 }
 
 #[test]
 fn rules_of_the_user_count_least() {
-    if !installed() {
-        return;
-    }
-    let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
-    let folder = tempfile::tempdir().unwrap();
     // git looks for the user's config there too: `HOME` of these tests.
-    let at = folder.path().canonicalize().unwrap();
-    git(&at, &["init", "-q"]);
-    files(&at, &["a.swp", "b.swp", "c.swp", "d", "kept/x.swp"]);
-    git(&at, &["add", "c.swp"]);
+    let Some(Place { repo, at, .. }) = &Place::new() else { return };
+    git(at, &["init", "-q"]);
+    files(at, &["a.swp", "b.swp", "c.swp", "d", "kept/x.swp"]);
+    git(at, &["add", "c.swp"]);
     fs::write(at.join(".gitignore"), "!b.swp\n").unwrap();
     fs::write(at.join(".gitconfig"), "[core]\n\texcludesFile = ~/mine\n").unwrap();
     fs::write(at.join("mine"), "*.swp\n.gitconfig\nmine\n").unwrap();
@@ -233,21 +228,16 @@ fn rules_of_the_user_count_least() {
         home: Some(at.clone()),
         ..GitUser::default()
     };
-    let found = saved_by(&repo, &at, &at, user);
+    let found = saved_by(repo, at, at, user);
     assert_eq!(found, set(&[".gitignore", "b.swp", "c.swp", "d"]));
-    assert_eq!(found, wanted(&at));
-    assert!(saved(&repo, &at, &at).contains("kept/x.swp"), "without a user");
+    assert_eq!(found, wanted(at));
+    assert!(saved(repo, at, at).contains("kept/x.swp"), "without a user");
 }
 
 #[test]
 fn every_rule_alone_is_read_as_git_reads_it() {
-    if !installed() {
-        return;
-    }
-    let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().canonicalize().unwrap();
-    git(&at, &["init", "-q"]);
+    let Some(Place { repo, at, .. }) = &Place::new() else { return };
+    git(at, &["init", "-q"]);
     for name in NAMES {
         fs::write(at.join(name), "").unwrap();
     }
@@ -259,7 +249,7 @@ fn every_rule_alone_is_read_as_git_reads_it() {
     }
     for rule in RULES {
         fs::write(at.join(".gitignore"), rule).unwrap();
-        assert_eq!(saved(&repo, &at, &at), wanted(&at), "rule {rule:?}");
+        assert_eq!(saved(repo, at, at), wanted(at), "rule {rule:?}");
     }
 }
 
@@ -277,56 +267,41 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn rules_end_where_working_trees_end() {
-    if !installed() {
-        return;
-    }
-    let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().canonicalize().unwrap();
+    let Some(Place { repo, at, .. }) = &Place::new() else { return };
     // Outside of any working tree, rules mean nothing.
-    files(&at, &["plain/x.o", "outer/x.o", "outer/x.c", "outer/inner/x.o", "outer/inner/x.c"]);
+    files(at, &["plain/x.o", "outer/x.o", "outer/x.c", "outer/inner/x.o", "outer/inner/x.c"]);
     fs::write(at.join("plain/.gitignore"), "*.o").unwrap();
     fs::write(at.join("outer/.gitignore"), "*.o\n*.lock\nHEAD\n.git/\n").unwrap();
     git(&at.join("outer"), &["init", "-q"]);
     git(&at.join("outer/inner"), &["init", "-q"]);
     fs::write(at.join("outer/inner/.gitignore"), "*.c").unwrap();
-    assert_eq!(saved(&repo, &at.join("plain"), &at.join("plain")), set(&[".gitignore", "x.o"]));
-    let outer = saved(&repo, &at, &at.join("outer"));
+    assert_eq!(saved(repo, &at.join("plain"), &at.join("plain")), set(&[".gitignore", "x.o"]));
+    let outer = saved(repo, at, &at.join("outer"));
     assert_eq!(outer, set(&[".gitignore", "inner/.gitignore", "inner/x.o", "x.c"]));
     // The rules do not reach into `.git`: the history is saved whole.
     fs::write(at.join("outer/.git/some.lock"), "").unwrap();
-    let history = saved(&repo, &at, &at.join("outer/.git"));
+    let history = saved(repo, at, &at.join("outer/.git"));
     assert!(history.contains("some.lock") && history.contains("HEAD"), "{history:?}");
 }
 
 #[test]
 fn rules_above_the_target_count_and_the_target_is_saved() {
-    if !installed() {
-        return;
-    }
-    let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().canonicalize().unwrap();
-    git(&at, &["init", "-q"]);
-    files(&at, &["sub/dir/a.o", "sub/dir/b.c", "sub/dir/c.d", "sub/dir/keep.o"]);
+    let Some(Place { repo, at, .. }) = &Place::new() else { return };
+    git(at, &["init", "-q"]);
+    files(at, &["sub/dir/a.o", "sub/dir/b.c", "sub/dir/c.d", "sub/dir/keep.o"]);
     fs::write(at.join(".gitignore"), "*.o\n/sub/dir/c.d\n").unwrap();
     fs::write(at.join("sub/.gitignore"), "!keep.o\n").unwrap();
     fs::write(at.join(".git/info/exclude"), "b.c\n").unwrap();
-    assert_eq!(saved(&repo, &at.join("sub/dir"), &at.join("sub/dir")), set(&["keep.o"]));
+    assert_eq!(saved(repo, &at.join("sub/dir"), &at.join("sub/dir")), set(&["keep.o"]));
     fs::write(at.join(".gitignore"), "/sub/\n").unwrap();
     fs::write(at.join(".git/info/exclude"), "").unwrap();
-    let named = saved(&repo, &at.join("sub/dir"), &at.join("sub/dir"));
+    let named = saved(repo, &at.join("sub/dir"), &at.join("sub/dir"));
     assert_eq!(named, set(&["a.o", "b.c", "c.d", "keep.o"]));
 }
 
 #[test]
 fn further_working_trees_have_the_rules_of_their_repository() {
-    if !installed() {
-        return;
-    }
-    let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().canonicalize().unwrap();
+    let Some(Place { repo, at, .. }) = &Place::new() else { return };
     let main = at.join("main");
     files(&main, &["a"]);
     git(&main, &["init", "-q"]);
@@ -336,6 +311,6 @@ fn further_working_trees_have_the_rules_of_their_repository() {
     fs::write(main.join(".git/info/exclude"), "*.o").unwrap();
     let second = at.join("second");
     files(&second, &["x.o", "x.c"]);
-    assert_eq!(saved(&repo, &second, &second), set(&["a", "x.c"]));
+    assert_eq!(saved(repo, &second, &second), set(&["a", "x.c"]));
     assert_eq!(wanted(&second), set(&["a", "x.c"]));
 }

@@ -1,7 +1,6 @@
 //! Stores of objects, WebDAV servers and machines behind SSH: the contract of places, restic on the same place, and what goes wrong there.
 //!
-//! Each needs a server of others on this machine. Those that are not installed are skipped loudly; TINTYPE_TEST_NAME names one outside of the
-//! path: TINTYPE_TEST_MOTO_SERVER (S3), TINTYPE_TEST_AZURITE_BLOB, TINTYPE_TEST_FAKE_GCS_SERVER, TINTYPE_TEST_RCLONE (WebDAV).
+//! Each needs a server of others on this machine: moto_server (S3, and B2 by its S3 interface), azurite-blob, fake-gcs-server, rclone (WebDAV), OpenSSH's.
 
 #![cfg(feature = "remote")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -306,7 +305,7 @@ fn sftp_server() -> Option<String> {
     if Path::new(there).exists() {
         return Some(format!("sftp.command={there}"));
     }
-    eprintln!("SKIPPED: {there} is not installed");
+    tintype_testkit::programs::skipped(&format!("{there} is not installed"));
     None
 }
 
@@ -378,7 +377,7 @@ struct Machine {
 fn machine(folder: &Path) -> Option<Machine> {
     let sshd = "/usr/sbin/sshd";
     if !Path::new(sshd).exists() || programs::find("ssh").is_none() {
-        eprintln!("SKIPPED: {sshd} or ssh is not installed");
+        tintype_testkit::programs::skipped("sshd or ssh is not installed");
         return None;
     }
     let _ = std::fs::create_dir("/run/sshd");

@@ -25,7 +25,7 @@ fn open(remote: &str, options: &[&str]) -> Result<Arc<dyn Backend>, BackendError
 /// A place in a folder, when rclone is there.
 fn place(folder: &Path) -> Option<(String, String)> {
     let program = programs::find("rclone")?;
-    Some((format!(":local:{}", folder.display()), format!("rclone.program={program}")))
+    Some((format!(":local:{}", folder.display()), format!("rclone.program={}", program.display())))
 }
 
 /// Processes that have a text among their words.

@@ -196,7 +196,7 @@ fn restic_reads_from_the_same_server_what_we_save() {
     sharing::with_restic(&place, &impatient(), &[]);
 }
 
-/// `rclone serve restic`, an implementation that is not ours. TINTYPE_TEST_RCLONE names the program where it is not in the path.
+/// `rclone serve restic`, an implementation that is not ours.
 fn rclone(folder: &Path, more: &[&str]) -> Option<(Running, String)> {
     let mut command = Command::new(programs::find("rclone")?);
     command.args(["serve", "restic", "--addr", "127.0.0.1:0", "--config", "/dev/null", "-v"]);

@@ -31,11 +31,7 @@ fn restic(repo: &Path, args: &[&str]) -> String {
 }
 
 fn installed() -> bool {
-    let there = Command::new("restic").arg("version").output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: restic is not installed");
-    }
-    there
+    tintype_testkit::programs::has("restic")
 }
 
 fn save(repo: &Repository, source: &Path, parents: &[SnapshotFile]) -> SnapshotFile {

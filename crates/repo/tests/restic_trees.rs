@@ -27,10 +27,7 @@ struct Oracle {
 impl Oracle {
     /// A fresh repository. `None`: no restic here.
     fn new(zone: &'static str, place: &Path) -> Option<Self> {
-        if Command::new("restic").arg("version").output().is_err() {
-            eprintln!("SKIPPED: no restic on this machine (package restic)");
-            return None;
-        }
+        tintype_testkit::programs::find("restic")?;
         let oracle = Self { home: tempfile::tempdir_in(place).unwrap(), zone };
         oracle.run(&["init"]);
         Some(oracle)

@@ -633,8 +633,7 @@ fn many_open_files_and_small_batches_of_handles() {
 
 #[test]
 fn restic_restores_the_same() {
-    if Command::new("restic").arg("version").output().is_err() {
-        eprintln!("SKIPPED: restic is not installed");
+    if !tintype_testkit::programs::has("restic") {
         return;
     }
     for version in ["1", "2"] {

@@ -4,13 +4,14 @@
 //! number of connections on TCP. When it is reached, the oldest connection on which nobody has shown a valid token makes room.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Extensions, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -23,6 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::handed::{Handed, HandingStream};
 use crate::who::Peer;
 
 /// For the head of a request, and between two requests.
@@ -92,16 +94,16 @@ pub async fn serve(door: Door, routes: Router, stopping: watch::Receiver<bool>) 
         };
         match taken {
             Ok(Taken::Unix(stream)) if is_ours(&stream) => {
-                let connection = Connection::new(&routes, Peer::Local, None, stopping.clone());
+                let (stream, handed) = HandingStream::new(stream);
+                let connection = Connection::new(&routes, local(handed), stopping.clone());
                 open.spawn(connection.serve(stream));
             }
             Ok(Taken::Unix(_)) => tracing::warn!("another user came in on the socket"),
             Ok(Taken::Tcp(stream, address)) => {
                 let Some(seat) = seats.take(SEATS) else { continue };
-                let (peer, seats) = (Peer::Remote(address), seats.clone());
-                let connection =
-                    Connection::new(&routes, peer, Some(Arc::clone(&seat)), stopping.clone());
-                let tls = door.tls();
+                let known = remote(address, Arc::clone(&seat));
+                let connection = Connection::new(&routes, known, stopping.clone());
+                let (tls, seats) = (door.tls(), seats.clone());
                 open.spawn(async move {
                     tokio::select! {
                         () = connection.serve_tcp(stream, tls) => {}
@@ -127,7 +129,7 @@ async fn told(mut stopping: watch::Receiver<bool>) {
 
 enum Taken {
     Unix(UnixStream),
-    Tcp(tokio::net::TcpStream, std::net::SocketAddr),
+    Tcp(tokio::net::TcpStream, SocketAddr),
 }
 
 impl Door {
@@ -158,19 +160,29 @@ fn is_ours(stream: &UnixStream) -> bool {
 
 struct Connection {
     routes: Router,
-    peer: Peer,
-    seat: Option<Arc<Seat>>,
+    /// What each request gets to know of it.
+    known: Extensions,
     stopping: watch::Receiver<bool>,
 }
 
+/// Of the server's socket. Only there a file can be handed over.
+fn local(handed: Handed) -> Extensions {
+    let mut known = Extensions::new();
+    known.insert(Peer::Local);
+    known.insert(handed);
+    known
+}
+
+fn remote(address: SocketAddr, seat: Arc<Seat>) -> Extensions {
+    let mut known = Extensions::new();
+    known.insert(Peer::Remote(address));
+    known.insert(seat);
+    known
+}
+
 impl Connection {
-    fn new(
-        routes: &Router,
-        peer: Peer,
-        seat: Option<Arc<Seat>>,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
-        Self { routes: routes.clone(), peer, seat, stopping }
+    fn new(routes: &Router, known: Extensions, stopping: watch::Receiver<bool>) -> Self {
+        Self { routes: routes.clone(), known, stopping }
     }
 
     async fn serve_tcp(self, stream: tokio::net::TcpStream, tls: Option<TlsAcceptor>) {
@@ -188,11 +200,10 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { routes, peer, seat, stopping } = self;
+        let Self { routes, known, stopping } = self;
         let routes = TowerToHyperService::new(routes);
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            request.extensions_mut().extend(seat.clone().map(with_seat).unwrap_or_default());
+            request.extensions_mut().extend(known.clone());
             routes.call(request.map(Body::new))
         });
         let connection = http1::Builder::new()
@@ -211,12 +222,6 @@ impl Connection {
             tracing::debug!(%error, "a connection ended");
         }
     }
-}
-
-fn with_seat(seat: Arc<Seat>) -> axum::http::Extensions {
-    let mut extensions = axum::http::Extensions::new();
-    extensions.insert(seat);
-    extensions
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ impl Served {
         match error {
             error if error.is_full() => DeviceError::NoSpace { detail },
             DiskError::OutOfBounds { .. } => DeviceError::Invalid { detail },
-            DiskError::Gone | DiskError::NoDisk => DeviceError::Gone { detail },
+            DiskError::Gone | DiskError::Closed | DiskError::NoDisk => DeviceError::Gone { detail },
             error => {
                 let place = at.map_or_else(String::new, |at| format!(", byte {at}"));
                 tracing::error!(%error, "disk {}{place}: a request failed", self.name);

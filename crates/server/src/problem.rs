@@ -96,19 +96,26 @@ fn table(kind: ErrorKind) -> Status {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// As a document.
+    pub fn document(self) -> ProblemDocument {
         let Self { error, status } = self;
         let (status, kind, title) = status.unwrap_or_else(|| table(error.kind));
-        let document = ProblemDocument {
+        ProblemDocument {
             kind: format!("urn:tintype:{kind}"),
             title: title.to_owned(),
             status: status.as_u16(),
             detail: error.to_string(),
             object: error.object,
             remedy: error.remedy,
-        };
-        let mut response = (status, Json(document)).into_response();
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, ..) = self.status.unwrap_or_else(|| table(self.error.kind));
+        let mut response = (status, Json(self.document())).into_response();
         let content = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, content);
         if status == StatusCode::UNAUTHORIZED {

@@ -166,6 +166,8 @@ async fn listen_and_wait(
         let app = Arc::clone(app);
         blocking(move || Ok(app.mount_remembered())).await?
     };
+    // Missed snapshots are made up for once everything is mounted.
+    let policies = app.start_policies()?;
     let routes = router(Shared { app: Arc::clone(app), stop: Arc::clone(&ends.asked) });
     let (stop, stopping) = watch::channel(false);
     let mut servers = JoinSet::new();
@@ -181,7 +183,10 @@ async fn listen_and_wait(
     ready(&Ready { store, socket, listen, certificate, admin_secret, problems });
     ends.wait().await;
     let _ = stop.send(true);
-    let stopped = tokio::task::spawn_blocking(move || disks.stop());
+    let stopped = tokio::task::spawn_blocking(move || {
+        drop(policies);
+        disks.stop();
+    });
     drop(tokio::time::timeout(GRACE, async { while servers.join_next().await.is_some() {} }).await);
     stopped.await.map_err(|e| unavailable(&e))
 }

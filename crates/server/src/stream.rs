@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use axum::body::{Bytes, HttpBody};
 use http_body_util::BodyExt;
 use hyper::body::{Buf, Frame, SizeHint};
+use tintype_image::Output;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Pieces that may be under way.
@@ -66,6 +67,9 @@ impl Write for PieceWriter {
         self.send(Ok(piece))
     }
 }
+
+/// A body has no holes.
+impl Output for PieceWriter {}
 
 impl HttpBody for PieceBody {
     type Data = Bytes;

@@ -263,7 +263,10 @@ impl Store {
                 .and_then(|done| if done { Ok(true) } else { self.clean_step() });
             match step {
                 Ok(true) => {}
-                Ok(false) => return false,
+                Ok(false) => {
+                    self.count_step();
+                    return false;
+                }
                 Err(error) => {
                     if !error.is_full() {
                         tracing::warn!(%error, "background work failed; it will be tried again");

@@ -88,7 +88,7 @@ pub enum StoreError {
     #[error("the two moments have no common history; compare their files instead")]
     Unrelated,
     /// It is in use.
-    #[error("{what} is in use; unmount it first")]
+    #[error("{what} is in use")]
     Busy {
         /// The object.
         what: String,

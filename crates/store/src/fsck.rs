@@ -89,6 +89,7 @@ impl Store {
     ) -> Result<FsckReport> {
         let _commit = self.commit.lock();
         let mut core = self.core();
+        let noted = self.note(&core);
         let mut count = Count::default();
         self.check_prefixes(&mut report)?;
         self.check_catalog(&core, &mut report);
@@ -103,6 +104,7 @@ impl Store {
         let sums = self.check_extents(&count, &mut batch, &mut report)?;
         self.check_sums(&core, &sums, &mut batch, &mut report);
         self.check_segments(&sums, &mut report)?;
+        drop(noted);
         if repair && report.uncounted {
             let text = "nothing is repaired while versions or dead lists are damaged: what they \
                         refer to is not known, and would be freed";

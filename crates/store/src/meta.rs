@@ -75,9 +75,10 @@ struct SnapshotRow {
 pub struct Catalog {
     pub(crate) volumes: BTreeMap<VolumeId, Volume>,
     pub(crate) snapshots: BTreeMap<SnapshotId, Arc<Snapshot>>,
+    volume_names: HashMap<String, VolumeId>,
     names: HashMap<(VolumeId, String), SnapshotId>,
     access_points: HashMap<(VolumeId, String), SnapshotId>,
-    counts: HashMap<VolumeId, u64>,
+    of_volume: HashMap<VolumeId, BTreeSet<SnapshotId>>,
     next_id: u64,
     changed: BTreeSet<VolumeId>,
 }
@@ -116,9 +117,22 @@ impl Catalog {
         let row: VolumeRow = serde_json::from_slice(value)
             .map_err(|_| StoreError::Damaged { what: "volume", id })?;
         let volume = Volume { id: VolumeId(id), meta: row.meta, space: SpaceId(row.space) };
-        self.changed.insert(volume.id);
-        self.volumes.insert(volume.id, volume);
+        self.index_volume(volume);
         Ok(())
+    }
+
+    fn index_volume(&mut self, volume: Volume) {
+        self.unindex_volume(volume.id);
+        self.volume_names.insert(volume.meta.name.to_string(), volume.id);
+        self.volumes.insert(volume.id, volume);
+    }
+
+    fn unindex_volume(&mut self, id: VolumeId) {
+        self.changed.insert(id);
+        let Some(old) = self.volumes.remove(&id) else { return };
+        if self.volume_names.get(old.meta.name.as_str()) == Some(&id) {
+            self.volume_names.remove(old.meta.name.as_str());
+        }
     }
 
     fn load_snapshot(&mut self, (key, value): &tintype_kv::Pair) -> Result<()> {
@@ -138,7 +152,7 @@ impl Catalog {
     fn index(&mut self, snapshot: Arc<Snapshot>) {
         let volume = snapshot.volume;
         self.changed.insert(volume);
-        *self.counts.entry(volume).or_insert(0) += 1;
+        self.of_volume.entry(volume).or_default().insert(snapshot.id);
         self.names.insert((volume, snapshot.meta.name.to_string()), snapshot.id);
         self.access_points.insert((volume, snapshot.meta.access_point.to_string()), snapshot.id);
         self.snapshots.insert(snapshot.id, snapshot);
@@ -148,8 +162,11 @@ impl Catalog {
         let snapshot = self.snapshots.remove(&id)?;
         let volume = snapshot.volume;
         self.changed.insert(volume);
-        if let Some(count) = self.counts.get_mut(&volume) {
-            *count = count.saturating_sub(1);
+        if let Some(ids) = self.of_volume.get_mut(&volume) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.of_volume.remove(&volume);
+            }
         }
         self.names.remove(&(volume, snapshot.meta.name.to_string()));
         self.access_points.remove(&(volume, snapshot.meta.access_point.to_string()));
@@ -158,7 +175,13 @@ impl Catalog {
 
     /// Number of a volume's snapshots.
     pub fn count(&self, volume: VolumeId) -> u64 {
-        self.counts.get(&volume).copied().unwrap_or(0)
+        self.of_volume.get(&volume).map_or(0, |ids| ids.len() as u64)
+    }
+
+    /// A volume's snapshots by id; looks at no others.
+    pub fn snapshots_of(&self, volume: VolumeId) -> impl Iterator<Item = &Arc<Snapshot>> {
+        let ids = self.of_volume.get(&volume).into_iter().flatten();
+        ids.filter_map(|id| self.snapshots.get(id))
     }
 
     /// The volumes of which something, or the snapshots, changed since this was last called, or since loading.
@@ -181,7 +204,7 @@ impl Catalog {
 
     /// The volume of that name.
     pub fn volume_named(&self, name: &str) -> Option<&Volume> {
-        self.volumes.values().find(|volume| volume.meta.name.as_str() == name)
+        self.volumes.get(self.volume_names.get(name)?)
     }
 
     /// The snapshot of that name.
@@ -219,16 +242,14 @@ impl Catalog {
     pub fn put_volume(&mut self, batch: &mut Batch, volume: Volume) -> Result<()> {
         let row = VolumeRow { space: volume.space.0, meta: volume.meta.clone() };
         batch.put(key(b'v', volume.id.0), json("volume", volume.id.0, &row)?);
-        self.changed.insert(volume.id);
-        self.volumes.insert(volume.id, volume);
+        self.index_volume(volume);
         Ok(())
     }
 
     /// Removes a volume.
     pub fn remove_volume(&mut self, batch: &mut Batch, id: VolumeId) {
         batch.delete(key(b'v', id.0));
-        self.volumes.remove(&id);
-        self.changed.insert(id);
+        self.unindex_volume(id);
     }
 
     /// Puts or replaces a snapshot.

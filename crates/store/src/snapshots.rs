@@ -10,7 +10,7 @@ use crate::meta::{Place, Snapshot, Volume};
 use crate::room::Aim;
 use crate::store::{Core, NewSnapshot, NewVolume, Store, find_snapshot, find_volume};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tintype_history::{Epoch, Point, SpaceId};
 use tintype_kv::Batch;
@@ -103,28 +103,44 @@ impl Store {
     ) -> Result<Arc<Snapshot>> {
         let guard = self.commit.lock();
         self.run_commit(&guard, &BTreeMap::new(), |core, batch| {
-            let mut snapshot = (*find_snapshot(core, id)?).clone();
-            change(&mut snapshot.meta);
-            core.catalog.check_free(snapshot.volume, &snapshot.meta, Some(id))?;
+            let snapshot = Self::changed(core, id, change)?;
             core.catalog.put_snapshot(batch, snapshot)
         })
     }
 
-    /// Gives a read-only snapshot a line of its own; there is no way back. No-op for a writable one.
+    /// Gives a read-only snapshot a line of its own and changes what users see of it, both or neither; there is no way back. A
+    /// writable one only changes what users see.
     ///
     /// # Errors
-    /// It does not exist, or the store failed.
-    pub fn make_writable(&self, id: SnapshotId) -> Result<Arc<Snapshot>> {
+    /// It does not exist, its new name or access point is taken, or the store failed.
+    pub fn make_writable(
+        &self,
+        id: SnapshotId,
+        change: &mut dyn FnMut(&mut SnapshotMeta),
+    ) -> Result<Arc<Snapshot>> {
         let guard = self.commit.lock();
         self.run_commit(&guard, &BTreeMap::new(), |core, batch| {
-            let mut snapshot = (*find_snapshot(core, id)?).clone();
-            let Place::ReadOnly(point) = snapshot.place else { return Ok(Arc::new(snapshot)) };
-            let tag = snapshot.volume.0;
-            let space = core.history.create_space(batch, Some(point), tag);
-            snapshot.place = Place::Writable(space);
-            core.history.remove_names(&[point]);
+            let mut snapshot = Self::changed(core, id, change)?;
+            if let Place::ReadOnly(point) = snapshot.place {
+                let tag = snapshot.volume.0;
+                let space = core.history.create_space(batch, Some(point), tag);
+                snapshot.place = Place::Writable(space);
+                core.history.remove_names(&[point]);
+            }
             core.catalog.put_snapshot(batch, snapshot)
         })
+    }
+
+    /// The snapshot as it will be; nothing has changed yet.
+    fn changed(
+        core: &Core,
+        id: SnapshotId,
+        change: &mut dyn FnMut(&mut SnapshotMeta),
+    ) -> Result<Snapshot> {
+        let mut snapshot = (*find_snapshot(core, id)?).clone();
+        change(&mut snapshot.meta);
+        core.catalog.check_free(snapshot.volume, &snapshot.meta, Some(id))?;
+        Ok(snapshot)
     }
 
     /// Deletes snapshots, all or none; the names are gone on return, the space comes back in the background.
@@ -216,7 +232,7 @@ impl Store {
         let old = row.space;
         row.space = core.history.create_space(batch, Some(source), volume.0);
         core.history.set_head(old, false);
-        core.history.recount();
+        core.history.recount_near(&BTreeSet::from([old]));
         core.merge_due = true;
         let space = row.space;
         core.catalog.put_volume(batch, row)?;

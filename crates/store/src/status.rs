@@ -1,10 +1,14 @@
 //! What a store tells about itself.
 
 use crate::error::Result;
+use crate::meta::Volume;
 use crate::store::{Core, Store};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tintype_history::Point;
 
+/// How long a status waits for the core before it looks whether a check holds it.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 /// About what a changed record takes in the journal and in the tables. Bytes.
 const RECORD: u64 = 256;
 
@@ -26,7 +30,7 @@ pub struct Progress {
 }
 
 /// A store at a glance.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoreStatus {
     /// Bytes of record files.
     pub record_bytes: u64,
@@ -50,6 +54,37 @@ pub struct StoreStatus {
     pub stopped: Option<String>,
     /// Background work.
     pub progress: Progress,
+    /// All volumes by id.
+    pub volumes: Vec<Volume>,
+}
+
+/// What a status takes from the core.
+#[derive(Clone, Default)]
+pub(crate) struct Glance {
+    live_bytes: u64,
+    due: usize,
+    longest_chain: usize,
+    volumes: Vec<Volume>,
+}
+
+impl Glance {
+    pub(crate) fn of(core: &Core) -> Self {
+        Self {
+            live_bytes: core.sums.values().sum(),
+            due: core.history.due(),
+            longest_chain: longest_chain(core),
+            volumes: core.catalog.volumes.values().cloned().collect(),
+        }
+    }
+}
+
+/// While it lives, a status does not ask the core: it is held for long, and stays as it was noted.
+pub(crate) struct Noted<'s>(&'s Store);
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        *self.0.noted.lock() = None;
+    }
 }
 
 impl Store {
@@ -72,25 +107,54 @@ impl Store {
         self.usage.read().get(&volume).is_some_and(|(_, snapshots)| *snapshots)
     }
 
-    /// A store at a glance.
+    /// For whoever holds the core for long without changing it.
+    pub(crate) fn note(&self, core: &Core) -> Noted<'_> {
+        *self.noted.lock() = Some(Glance::of(core));
+        Noted(self)
+    }
+
+    /// What a status needs of the core, as it is now: a check that holds it for long has noted that.
+    fn glance(&self) -> Glance {
+        loop {
+            if let Some(noted) = self.noted.lock().clone() {
+                return noted;
+            }
+            if let Some(core) = self.core.try_lock_for(ASK_AGAIN) {
+                return Glance::of(&core);
+            }
+        }
+    }
+
+    /// Bytes of records and data on disk. Takes no lock that a commit holds.
+    ///
+    /// # Errors
+    /// The engines could not tell their sizes.
+    pub fn disk_bytes(&self) -> Result<u64> {
+        let segments = self.shared.segments.list()?;
+        let data: u64 = segments.iter().map(|segment| segment.bytes).sum();
+        Ok(self.shared.kv.disk_bytes()?.saturating_add(data))
+    }
+
+    /// A store at a glance. It does not wait for a check.
     ///
     /// # Errors
     /// The engines could not tell their sizes.
     pub fn status(&self) -> Result<StoreStatus> {
         let segments = self.shared.segments.list()?;
-        let core = self.core();
+        let glance = self.glance();
         Ok(StoreStatus {
             record_bytes: self.shared.kv.disk_bytes()?,
             segment_bytes: segments.iter().map(|segment| segment.bytes).sum(),
-            segment_live_bytes: core.sums.values().sum(),
-            reclaim_due: core.history.due(),
-            longest_chain: longest_chain(&core),
+            segment_live_bytes: glance.live_bytes,
+            reclaim_due: glance.due,
+            longest_chain: glance.longest_chain,
             dirty_records: self.shared.dirty_records.load(Ordering::Relaxed),
             unwritten_bytes: self.shared.ram.unwritten.load(Ordering::Relaxed),
             commits: self.done.load(Ordering::Relaxed),
             commit_interval_ms: self.options.commit_interval.as_millis() as u64,
             stopped: self.shared.check().err().map(|error| error.to_string()),
             progress: self.progress.lock().clone(),
+            volumes: glance.volumes,
         })
     }
 }

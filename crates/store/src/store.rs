@@ -131,6 +131,8 @@ pub struct Store {
     pub(crate) held: Mutex<VecDeque<Round>>,
     /// The last commit found no room.
     pub(crate) full: AtomicBool,
+    /// What a check that holds the core has noted for `status`.
+    pub(crate) noted: Mutex<Option<crate::status::Glance>>,
 }
 
 impl Store {
@@ -192,6 +194,7 @@ impl Store {
             threads: Mutex::default(),
             held: Mutex::default(),
             full: AtomicBool::new(false),
+            noted: Mutex::default(),
         });
         store.publish_usage(&mut store.core.lock());
         if options.background {
@@ -222,11 +225,11 @@ impl Store {
     #[must_use]
     pub fn snapshots(&self, volume: Option<VolumeId>) -> Vec<Arc<Snapshot>> {
         let core = self.core.lock();
-        let all = core.catalog.snapshots.values();
-        let mut found: Vec<_> = all
-            .filter(|snapshot| volume.is_none_or(|volume| snapshot.volume == volume))
-            .cloned()
-            .collect();
+        let mut found: Vec<_> = match volume {
+            Some(volume) => core.catalog.snapshots_of(volume).cloned().collect(),
+            None => core.catalog.snapshots.values().cloned().collect(),
+        };
+        drop(core);
         found.sort_by(|a, b| a.meta.time.cmp(&b.meta.time).then(a.id.cmp(&b.id)));
         found
     }

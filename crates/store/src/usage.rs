@@ -2,13 +2,20 @@
 //!
 //! The exact sums walk the cells of a *family*: a root space with all that forked from it, so the clones of one volume. A commit only moves them
 //! by what it changed itself; they are counted anew when moments of the family change, and when somebody asks. Nothing here costs more with
-//! more volumes than those that changed.
+//! more volumes than those that changed: a large family, say thousands of clones of one disk, waits to be counted until somebody asks or the
+//! background has time for it, which it takes a small part of. Until then its volumes show what was counted last, moved by what they wrote.
 
 use crate::meta::{Catalog, Volume};
 use crate::store::{Core, Store};
 use std::collections::{BTreeSet, HashMap};
-use tintype_history::{Moved, SpaceId, Tree};
+use std::time::{Duration, Instant};
+use tintype_history::{FamilySums, Moved, SpaceId, Tree};
 use tintype_model::VolumeId;
+
+/// Families of so many spaces are counted with the change, larger ones later.
+const COUNTED_AT_ONCE: usize = 64;
+/// The background counts for one part in so many of the time.
+const COUNT_SHARE: u32 = 32;
 
 /// Accounted bytes of a volume: 4,096 for each referenced block plus the size of each record version.
 ///
@@ -37,6 +44,10 @@ pub(crate) struct Sums {
     families: HashMap<SpaceId, Beyond>,
     /// Roots of families whose cells moved since they were counted.
     drifted: BTreeSet<SpaceId>,
+    /// Roots of large families of which moments changed since they were counted.
+    overdue: BTreeSet<SpaceId>,
+    /// When the background may count again.
+    next_count: Option<Instant>,
 }
 
 /// What the exact sums of a family are above those that a commit keeps; what is 0 is left out.
@@ -58,9 +69,37 @@ impl Sums {
         }
         let roots: BTreeSet<_> = moved.shape.iter().map(|space| tree.root(*space)).collect();
         for root in roots {
-            self.recount(tree, root, &mut tags);
+            if tree.is_larger(root, COUNTED_AT_ONCE) {
+                self.overdue.insert(root);
+            } else {
+                self.recount(tree, root, &mut tags);
+            }
         }
         tags
+    }
+
+    /// Whether the exact sums of a root's family may be others than these.
+    fn is_due(&self, tree: &Tree, root: SpaceId) -> bool {
+        self.overdue.contains(&root) || self.drifted.contains(&root) && tree.is_shared(root)
+    }
+
+    /// Whether what this volume shows is not known until its family is counted.
+    fn is_unknown(&self, tree: &Tree, volume: &Volume) -> bool {
+        !self.overdue.is_empty()
+            && !self.shown.contains_key(&volume.space)
+            && self.overdue.contains(&tree.root(volume.space))
+    }
+
+    /// Counts one family that is overdue, unless that was done lately.
+    fn count_one(&mut self, tree: &Tree, tags: &mut BTreeSet<u64>) {
+        let start = Instant::now();
+        if self.next_count.is_some_and(|next| start < next) {
+            return;
+        }
+        let Some(root) = self.overdue.first().copied() else { return };
+        self.recount(tree, root, tags);
+        let rest = (start.elapsed() * COUNT_SHARE).max(Duration::from_millis(100));
+        self.next_count = Instant::now().checked_add(rest);
     }
 
     fn weigh(&mut self, tree: &Tree, space: SpaceId, tags: &mut BTreeSet<u64>) {
@@ -83,6 +122,11 @@ impl Sums {
     /// Counts a family exactly; one that has gone is forgotten.
     fn recount(&mut self, tree: &Tree, root: SpaceId, tags: &mut BTreeSet<u64>) {
         self.drifted.remove(&root);
+        let sums = tree.sums(root);
+        if self.overdue.remove(&root) {
+            // What was kept for want of a count shows that of today.
+            tags.extend(sums.weights.keys());
+        }
         let old = self.families.remove(&root).unwrap_or_default();
         for (tag, bytes) in &old.paid {
             *self.paid.entry(*tag).or_insert(0) -= bytes;
@@ -90,7 +134,7 @@ impl Sums {
         for (head, _) in &old.shown {
             self.shown.remove(head);
         }
-        let new = beyond(tree, root);
+        let new = beyond(tree, &sums);
         for (tag, bytes) in &new.paid {
             *self.paid.entry(*tag).or_insert(0) += bytes;
         }
@@ -114,8 +158,7 @@ impl Sums {
     }
 }
 
-fn beyond(tree: &Tree, root: SpaceId) -> Beyond {
-    let sums = tree.sums(root);
+fn beyond(tree: &Tree, sums: &FamilySums) -> Beyond {
     let above = |exact: u64, kept: i64| exact.cast_signed().saturating_sub(kept);
     let paid = |tag: &u64| sums.paid.get(tag).copied().unwrap_or(0);
     let weight = |tag: &u64| sums.weights.get(tag).copied().unwrap_or(0).cast_signed();
@@ -138,7 +181,7 @@ impl Store {
         };
         self.publish_usage(&mut core);
         let root = core.history.tree().root(space);
-        if core.usage.drifted.remove(&root) && core.history.tree().is_shared(root) {
+        if core.usage.is_due(core.history.tree(), root) {
             let Core { usage, history, catalog, .. } = &mut *core;
             let mut tags = BTreeSet::new();
             usage.recount(history.tree(), root, &mut tags);
@@ -148,8 +191,8 @@ impl Store {
         self.usage_lately(volume)
     }
 
-    /// What a volume uses, as of the last commit; data that passed from one volume to a clone since moments last changed may still count at
-    /// the first. Takes no lock that a commit holds.
+    /// What a volume uses, as of the last commit; data that passed from one volume to a clone since its family was last counted may still count
+    /// at the first. Takes no lock that a commit holds.
     #[must_use]
     pub fn usage_lately(&self, volume: VolumeId) -> Usage {
         self.usage.read().get(&volume).map_or_else(Usage::default, |(usage, _)| *usage)
@@ -163,6 +206,15 @@ impl Store {
         self.publish(usage, history.tree(), catalog, &tags);
     }
 
+    /// Counts a large family whose moments changed, when it is time.
+    pub(crate) fn count_step(&self) {
+        let mut core = self.core();
+        let Core { usage, history, catalog, .. } = &mut *core;
+        let mut tags = BTreeSet::new();
+        usage.count_one(history.tree(), &mut tags);
+        self.publish(usage, history.tree(), catalog, &tags);
+    }
+
     fn publish(&self, sums: &Sums, tree: &Tree, catalog: &Catalog, tags: &BTreeSet<u64>) {
         if tags.is_empty() {
             return;
@@ -171,7 +223,9 @@ impl Store {
         for id in tags.iter().map(|tag| VolumeId(*tag)) {
             match catalog.volumes.get(&id) {
                 Some(volume) => {
-                    table.insert(id, (sums.of(tree, volume), catalog.count(id) > 0));
+                    let lately = table.get(&id).filter(|_| sums.is_unknown(tree, volume));
+                    let usage = lately.map_or_else(|| sums.of(tree, volume), |(usage, _)| *usage);
+                    table.insert(id, (usage, catalog.count(id) > 0));
                 }
                 None => {
                     table.remove(&id);

@@ -4,7 +4,7 @@ use crate::error::{Result, StoreError};
 use crate::lines::LineOwner;
 use crate::meta::{Place, Snapshot, Volume};
 use crate::store::{Core, NewVolume, Store, find_volume};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tintype_history::{Point, SpaceId};
 use tintype_kv::Batch;
@@ -68,8 +68,7 @@ impl Store {
             if self.is_served(volume.space) {
                 return Err(StoreError::Busy { what: volume.meta.name.to_string() });
             }
-            let snapshots: Vec<Arc<Snapshot>> =
-                core.catalog.snapshots.values().filter(|s| s.volume == id).cloned().collect();
+            let snapshots: Vec<Arc<Snapshot>> = core.catalog.snapshots_of(id).cloned().collect();
             if !with_snapshots && !snapshots.is_empty() {
                 let volume = volume.meta.name.to_string();
                 return Err(StoreError::HasSnapshots { volume, count: snapshots.len() });
@@ -79,7 +78,7 @@ impl Store {
             core.catalog.remove_volume(batch, id);
             core.history.disown(batch, id.0);
             core.history.set_head(volume.space, false);
-            core.history.recount();
+            core.history.recount_near(&BTreeSet::from([volume.space]));
             core.trim = true;
             core.merge_due = true;
             Ok(())
@@ -98,7 +97,7 @@ impl Store {
     ) -> Vec<(SpaceId, Arc<dyn LineOwner>)> {
         let mut points = Vec::new();
         let mut owners = Vec::new();
-        let mut heads = false;
+        let mut heads = BTreeSet::new();
         for snapshot in snapshots {
             core.catalog.remove_snapshot(batch, snapshot.id);
             match snapshot.place {
@@ -106,15 +105,15 @@ impl Store {
                 Place::Writable(space) => {
                     owners.extend(self.owner_of(space).map(|owner| (space, owner)));
                     core.history.set_head(space, false);
-                    heads = true;
+                    heads.insert(space);
                 }
             }
         }
         if !points.is_empty() {
             core.history.remove_names(&points);
         }
-        if heads {
-            core.history.recount();
+        if !heads.is_empty() {
+            core.history.recount_near(&heads);
         }
         core.trim = true;
         core.merge_due = true;

@@ -14,6 +14,7 @@ pub mod hostile;
 pub mod initramfs;
 pub mod meter;
 pub mod ops;
+pub mod programs;
 pub mod rng;
 pub mod sys;
 pub mod tmpfs;

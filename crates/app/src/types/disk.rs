@@ -123,7 +123,7 @@ pub struct DiskImported {
 
 /// A wish for an image.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DiskExport {
+pub struct ImageWish {
     /// What it is to hold.
     pub moment: MomentName,
     /// The format.
@@ -136,7 +136,7 @@ pub struct DiskExport {
 
 /// What is known of an image before it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExportHead {
+pub struct ImageHead {
     /// Bytes of the image, when known.
     pub length: Option<u64>,
     /// Bytes of the disk.

@@ -84,4 +84,7 @@ pub struct FsInfo {
     pub live_bytes: u64,
     /// Bytes that only snapshots hold.
     pub snapshot_bytes: u64,
+    /// What is nearly used up.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }

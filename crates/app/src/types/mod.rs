@@ -5,6 +5,8 @@ pub mod access;
 pub mod diff;
 pub mod disk;
 pub mod filesystem;
+pub mod policy;
+pub mod quota;
 pub mod report;
 pub mod request;
 pub mod schema;
@@ -16,11 +18,17 @@ pub use access::{
 };
 pub use diff::{Diff, DiffChange, DiffEntry, DiffObject, DiffRange};
 pub use disk::{
-    DiskChanges, DiskCreate, DiskExport, DiskImport, DiskImported, DiskInfo, DiskUpdate,
-    DiskVerified, ExportHead, VerifyRequest,
+    DiskChanges, DiskCreate, DiskImport, DiskImported, DiskInfo, DiskUpdate, DiskVerified,
+    ImageHead, ImageWish, VerifyRequest,
 };
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
-pub use report::{FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo};
+pub use policy::{
+    PolicyEvent, PolicyForecast, PolicyInfo, PolicyPatch, PolicyRun, PolicyRunRequest, PolicyWish,
+};
+pub use quota::{QuotaInfo, QuotaSet, QuotaState};
+pub use report::{
+    FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo, StoreInfo, StoreUpdate,
+};
 pub use request::{
     CloneRequest, DeletedInfo, Empty, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
     ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest, VolumeInfo,

@@ -65,8 +65,36 @@ pub struct StatusInfo {
     pub mounts: Vec<MountInfo>,
     /// What runs in the background.
     pub jobs: Vec<JobInfo>,
-    /// Filesystems that should be mounted and are not, with the reason.
+    /// Filesystems that should be mounted and are not, and policies that could not do what is due, with the reason.
     pub problems: Vec<String>,
+    /// What is nearly used up: quotas of filesystems and of directories.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A store: how much it may take and does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StoreInfo {
+    /// Its folder.
+    #[schema(value_type = String)]
+    pub store: PathBuf,
+    /// Bytes that it may take on disk.
+    pub quota: Option<u64>,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// Bytes that programs can still write, as quota and disk allow.
+    pub free_bytes: Option<u64>,
+    /// What is nearly used up.
+    pub warnings: Vec<String>,
+}
+
+/// Changes of a store; what is absent stays, `null` removes a limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreUpdate {
+    /// Bytes that it may take on disk.
+    #[serde(default, deserialize_with = "super::present", skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Option<u64>>,
 }
 
 /// Something that a check found.

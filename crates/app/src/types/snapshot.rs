@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tintype_model::policy::Mark;
 use tintype_model::{AccessPoint, DeleteRule, SnapshotName, SnapshotRef, Span, Tags, VolumeName};
 use utoipa::ToSchema;
 
@@ -161,6 +162,10 @@ pub struct SnapshotInfo {
     pub original: String,
     /// The id of the moment that it grew from.
     pub parent: Option<String>,
+    /// The policies that it was made for, each with its class and when it was due.
+    #[serde(default)]
+    #[schema(value_type = Vec<schema::Mark>)]
+    pub policies: Vec<Mark>,
     /// The program that cut it.
     pub program_version: String,
 }

@@ -25,6 +25,9 @@ pub struct Args {
     /// Read some of the packs: `n/t` (the n-th of t parts), `x%`, or a size
     #[arg(long, value_name = "PART", conflicts_with = "read_data")]
     read_data_subset: Option<ReadData>,
+    /// Read index files and trees from the copies near by where there are some: faster, but it says less about the place itself
+    #[arg(long, conflicts_with = "no_cache")]
+    with_cache: bool,
     /// Say nothing but findings
     #[arg(short, long)]
     quiet: bool,
@@ -66,7 +69,8 @@ fn command(mend: Mend) -> &'static str {
 
 /// Checks and prints findings. Status 1: there are errors.
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
-    let (repo, lock) = args.place.without_cache().open_locking(LockMode::Exclusive)?;
+    let place = if args.with_cache { args.place.clone() } else { args.place.without_cache() };
+    let (repo, lock) = place.open_locking(LockMode::Exclusive)?;
     let read_data =
         if args.read_data { ReadData::All } else { args.read_data_subset.unwrap_or_default() };
     let progress = Arc::new(CheckProgress::default());

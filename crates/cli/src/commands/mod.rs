@@ -15,6 +15,7 @@ mod man;
 mod merge;
 mod mount;
 mod openapi;
+mod policy;
 mod prune;
 mod recover;
 mod repair;
@@ -24,6 +25,7 @@ mod rewrite;
 mod scrub;
 mod snapshot;
 mod status;
+mod store;
 mod sync;
 mod token;
 mod up;
@@ -68,6 +70,9 @@ enum Command {
     Down,
     /// Show how the server and its store are
     Status,
+    /// Show how much the store takes, and limit it
+    #[command(subcommand)]
+    Store(store::Command),
     /// Make, show, change, mount and delete filesystems
     #[command(subcommand)]
     Fs(fs::Command),
@@ -83,6 +88,9 @@ enum Command {
     /// Make, list and delete tokens for programs
     #[command(subcommand)]
     Token(token::Command),
+    /// Make snapshots by themselves, and let old ones go: schedules and retention
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Make everything written so far durable now
     Sync(sync::Args),
     /// Check the whole store, and repair it if asked to
@@ -139,11 +147,13 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Up(args) => up::run(global, args).map(done),
         Command::Down => down::run(global).map(done),
         Command::Status => status::run(global).map(done),
+        Command::Store(command) => store::run(global, &command).map(done),
         Command::Fs(command) => fs::run(global, command).map(done),
         Command::Disk(command) => disk::run(global, command),
         Command::Snapshot(command) => snapshot::run(global, command).map(done),
         Command::User(command) => user::run(global, command).map(done),
         Command::Token(command) => token::run(global, command).map(done),
+        Command::Policy(command) => policy::run(global, command),
         Command::Sync(args) => sync::run(global, args).map(done),
         Command::Fsck(args) => fsck::run(global, &args),
         Command::Scrub(args) => scrub::run(global, &args),
@@ -195,6 +205,12 @@ mod tests {
             "up --store d --listen 127.0.0.1:0 --socket s",
             "fs create home --quota 10G --capacity 1.5TiB --compression zstd:7 --mount d",
             "fs set home --quota none --json",
+            "fs quota set home:/a/b --hard 10G --soft 9G --grace 7d --owner me@example.org",
+            "fs quota set home: --hard none --soft 1G --grace none",
+            "fs quota list home@a --json",
+            "store set --quota 10G",
+            "store set --quota none --json",
+            "fs quota unset home:/a",
             "snapshot create home@a --writable --source home@b --access-point x --tag a,b --tag c \
              --label l --description d --delete-after 30d",
             "snapshot list home --tag a --after 2026-01-01 --before 1d",
@@ -222,6 +238,14 @@ mod tests {
             "merge 12 34 latest~1 --delete --label l --tag a,b --description d --host h --time 2026-01-01",
             "mount d --host h --tag a,b --path /p --label l --no-lock --allow-other --owner-root --json",
             "mount latest:/p d",
+            "policy create p --daily time=22:05;retention=7 --cron off --time-zone UTC --skip-unchanged true --attach home",
+            "policy import - --name p --detached --json",
+            "policy set p --hourly off --keep last=3;within=1y --enabled false",
+            "policy attach p home disk",
+            "policy run p --class daily",
+            "policy run p --dry-run --days 30",
+            "policy show p --next 30 --json",
+            "policy export p --full",
             "rewrite 12 -e a --iexclude b --exclude-file f --forget --new-host h --new-time 2026-01-01 --all-trees",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());
@@ -236,6 +260,10 @@ mod tests {
             "snapshot create home@a --delete-never --delete-after 1d",
             "fs create a/b",
             "fs create a --quota much",
+            "fs quota set a:/b",
+            "store set",
+            "fs quota set a --hard 1G",
+            "fs quota show a/b:/c",
             "snapshot delete",
             "status --server https://box --socket s",
             "up --tls-self-signed",

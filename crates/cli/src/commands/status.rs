@@ -46,6 +46,9 @@ fn print(status: StatusInfo) -> CliResult<()> {
     for problem in &status.problems {
         output::line(&format!("problem: {problem}"))?;
     }
+    for warning in &status.warnings {
+        output::line(&format!("warning: {warning}"))?;
+    }
     Ok(())
 }
 

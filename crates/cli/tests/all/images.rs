@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tintype_testkit::Rng;
 
-use crate::world::World;
+use crate::world::{World, fuse};
 
 fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
@@ -202,6 +202,43 @@ fn half_imports_leave_nothing() {
         }
     }
     assert_eq!(world.json("fsck")["clean"], true);
+}
+
+/// Into mounts of the same server, too: it writes to itself.
+#[test]
+fn an_export_that_fails_leaves_the_older_file() {
+    if !fuse() {
+        return;
+    }
+    let world = World::up();
+    let bytes = raw_disk(&world, "in.raw", 24 << 20, 8);
+    world.ok("disk import in.raw d");
+    world.ok("snapshot create d@a");
+    world.ok("fs create small --quota 1M --mount small");
+    for format in ["raw", "vhd", "qcow2", "qcow2 --compress zstd"] {
+        std::fs::write(world.path("small/older"), "older").unwrap();
+        let said = world.fails(&format!("disk export d@a small/older --format {format}"), 1);
+        assert!(said.contains("small/older: cannot be written"), "{format}: {said}");
+        assert_eq!(std::fs::read(world.path("small/older")).unwrap(), b"older");
+        assert_eq!(std::fs::read_dir(world.path("small")).unwrap().count(), 1, "{format}");
+    }
+    world.ok("fs create large --mount large");
+    std::fs::write(world.path("large/d.img"), "older and longer or not").unwrap();
+    world.ok("disk export d@a large/d.img");
+    assert_eq!(std::fs::read(world.path("large/d.img")).unwrap(), bytes);
+}
+
+/// The descriptor of a file comes with the connection: without one, and through TCP, nothing is written.
+#[test]
+fn an_export_into_a_file_needs_the_file() {
+    let world = World::up();
+    world.ok("disk create d --size 1M");
+    for query in ["into=file", "into=/etc/passwd", "into="] {
+        let said = world.shell(&format!(
+            "curl -sS --unix-socket socket 'http://localhost/api/v1/disks/d/export?{query}'"
+        ));
+        assert!(said.contains("urn:tintype:invalid"), "{query}: {said}");
+    }
 }
 
 #[test]

@@ -44,6 +44,19 @@ fn nothing_is_said_twice() {
 }
 
 #[test]
+fn what_only_the_server_can_tell_is_a_wrong_use_too() {
+    let world = World::up();
+    for line in ["fs create home", "fs create other", "snapshot create other@a"] {
+        world.ok(line);
+    }
+    let said = world.fails("snapshot create home@b --source other@a", 2);
+    assert!(said.contains("belongs to another volume"), "{said}");
+    let said = world.fails("disk create d --size 1000", 2);
+    assert!(said.contains("is no size of a disk"), "{said}");
+    world.fails("snapshot show home@gone", 1);
+}
+
+#[test]
 fn a_sync_of_nothing_says_so() {
     let world = World::up();
     assert_eq!(world.ok("sync"), "durable: there are no volumes\n");

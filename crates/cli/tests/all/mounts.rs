@@ -140,7 +140,7 @@ fn a_folder_with_files_is_not_hidden_by_a_new_mount() {
     let told = world.fails(&format!("fs create home --mount {}", dir.display()), 1);
     assert!(told.contains("letter") && told.contains("is not empty"), "{told}");
     assert_eq!(world.json("fs list"), serde_json::json!([]));
-    let told = world.fails("fs create home --quota 0", 1);
+    let told = world.fails("fs create home --quota 0", 2);
     assert!(told.contains("none"), "{told}");
 }
 

@@ -2,32 +2,13 @@
 //!
 //! `scripts/test` installs them; `TINTYPE_TOOLS` names another folder that holds them.
 
-use std::path::PathBuf;
-
-use tintype_testkit::{amount, users};
+use tintype_testkit::{amount, programs, users};
 
 use crate::world::{World, transports};
 
-/// A program that is installed for the tests only.
-fn tool(name: &str) -> Option<PathBuf> {
-    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/bin");
-    let chosen = std::env::var_os("TINTYPE_TOOLS").map(PathBuf::from);
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    let places = chosen.into_iter().chain([own]).chain(std::env::split_paths(&search));
-    let found = places.map(|dir| dir.join(name)).find(|file| file.exists());
-    if found.is_none() {
-        assert!(
-            std::env::var_os("TINTYPE_REQUIRE_FUSE").is_none(),
-            "{name} is required: `make test` installs it"
-        );
-        eprintln!("SKIPPED: {name} is not installed; `make test` installs it");
-    }
-    found
-}
-
 #[test]
 fn pjdfstest_passes() {
-    let Some(program) = tool("pjdfstest") else { return };
+    let Some(program) = programs::find("pjdfstest") else { return };
     for transport in transports() {
         if !users::root() {
             return;
@@ -72,7 +53,7 @@ fn run(world: &World, program: &std::path::Path, pattern: &str) -> String {
 
 #[test]
 fn fsx_finds_every_byte() {
-    let Some(program) = tool("fsx") else { return };
+    let Some(program) = programs::find("fsx") else { return };
     let count = amount("TINTYPE_FSX_OPS", 20_000);
     for transport in transports() {
         let world = World::home(transport);

@@ -168,10 +168,5 @@ pub fn damage(path: &Path, first: usize, step: usize) {
 }
 
 pub fn has_restic() -> bool {
-    let there = Command::new("restic").arg("version").output().is_ok();
-    if !there {
-        assert!(std::env::var_os("TINTYPE_REQUIRE_FUSE").is_none(), "restic is missing");
-        eprintln!("SKIPPED: restic is not installed");
-    }
-    there
+    tintype_testkit::programs::has("restic")
 }

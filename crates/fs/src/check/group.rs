@@ -144,6 +144,7 @@ impl Group {
             if inode.is_dir() && inode.nlink > 0 {
                 totals.dirs.push((row.ino, inode.parent));
             }
+            totals.counted.add(row.ino, inode, row.mapped);
             row.check(inode, log);
         }
     }

@@ -23,6 +23,10 @@ pub(super) enum Fix {
     Mark,
     /// The mark of a named inode or of none goes.
     Unmark,
+    /// By how many blocks and inodes the quota of a directory is wrong.
+    Quota(i64, i64),
+    /// Everything below a directory is counted by the quota that counts the directory.
+    Recolor,
     /// An inode that no name leads to gets one in the root directory.
     Name,
 }

@@ -8,6 +8,7 @@ mod group;
 mod log;
 mod loops;
 mod names;
+mod quotas;
 mod repair;
 mod sums;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::reading;
 use crate::superblock::Super;
 use group::Group;
 use log::{Fix, Log};
+use quotas::Counted;
 use std::ops::ControlFlow;
 use sums::Sums;
 use tintype_store::{Key, Moment, MomentRef, Store};
@@ -75,6 +77,8 @@ struct Totals {
     root: bool,
     /// Directories and their parents, ascending.
     dirs: Vec<(u64, u64)>,
+    /// Who is counted by which quota.
+    counted: Counted,
 }
 
 /// Checks any moment; whoever calls keeps it still meanwhile.
@@ -89,7 +93,7 @@ fn check_moment(m: &mut dyn Moment) -> Result<Log> {
         return Ok(log);
     };
     let mut sums = Sums::default();
-    let mut totals = Totals::default();
+    let mut totals = Totals { counted: Counted::new(sup.quotas > 0), ..Totals::default() };
     let mut from = 0;
     loop {
         let mut group = Group::load(m, from, sup.seed, &mut log)?;
@@ -103,6 +107,7 @@ fn check_moment(m: &mut dyn Moment) -> Result<Log> {
     }
     check_strangers(m, &mut log)?;
     check_totals(&sup, &totals, &mut log);
+    quotas::check(m, &totals.counted, &sup, &mut log)?;
     loops::check(&totals.dirs, &mut log);
     names::check(m, &sums, &mut log)?;
     find_paths(m, &mut log);
@@ -132,7 +137,7 @@ fn check_totals(sup: &Super, totals: &Totals, log: &mut Log) {
 fn check_strangers(m: &mut dyn Moment, log: &mut Log) -> Result<()> {
     let last = Key::new(u8::MAX, u64::MAX, u64::MAX);
     for (from, to) in
-        [(Key::new(0, 0, 1), Key::new(keys::INODE, 0, 0)), (Key::new(keys::ORPHAN + 1, 0, 0), last)]
+        [(Key::new(0, 0, 1), Key::new(keys::INODE, 0, 0)), (Key::new(keys::QUOTA + 1, 0, 0), last)]
     {
         m.scan(from, to, &mut |key, _| {
             log.problem(None, format!("has a record {key:?} of no known kind"), None);

@@ -68,6 +68,9 @@ impl Tree {
         for fixes in log.fixes.chunks(TOGETHER) {
             self.edit(|edit| fixes.iter().try_for_each(|(ino, fix)| edit.fix(*ino, *fix)))?;
         }
+        for (dir, _) in log.fixes.iter().filter(|(_, fix)| matches!(fix, Fix::Recolor)) {
+            self.recolor_below(*dir)?;
+        }
         if log.fixes.iter().any(|(_, fix)| matches!(fix, Fix::Mark | Fix::Unmark)) {
             self.note_orphan();
         }
@@ -90,6 +93,9 @@ impl Edit<'_> {
             Fix::FarXattrs(count) => self.change(ino)?.far_xattrs = count,
             Fix::Mark => self.make_orphan(ino)?,
             Fix::Unmark => self.end_orphan(ino)?,
+            Fix::Quota(blocks, inodes) => self.state.quotas.adjust(ino, blocks, inodes),
+            // A walk of its own does it: see `Tree::repair`.
+            Fix::Recolor => {}
             Fix::Name => self.name_lost(ino)?,
         }
         Ok(())

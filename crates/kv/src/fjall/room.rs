@@ -8,7 +8,7 @@
 //!   are written even to a disk without a free byte.
 //! - The memory table, which goes to disk as a new file when it is full, and the merging of tables that follows. No room
 //!   can be taken for files that the engine has yet to make. So free bytes are compared with what these need: always for
-//!   ordinary batches; for those that free space only when they would fill the memory table. On a small disk the memory
+//!   ordinary batches; for those that free space only when they would fill the memory table, or take free bytes while tables are merged. On a small disk the memory
 //!   table is made small (see [`memtable_limit`]).
 //!
 //! What it does not do: another program may fill the disk between the comparison and the engine's write, and a merge may
@@ -64,21 +64,28 @@ pub(super) struct Need {
 }
 
 impl Need {
-    /// Free bytes that the engine must find after this batch, apart from the journal's.
-    fn kept(&self) -> u64 {
+    /// Free bytes that the engine must find after this batch, apart from the journal's, which grows by `growth`.
+    fn kept(&self, growth: u64) -> u64 {
         let flush = self.unflushed + self.len;
+        if self.frees && flush < self.memtable {
+            return self.kept_beside(growth);
+        }
         // What is in memory becomes a table each time it is full, as the engine counts, and whenever the engine comes to it; then the
         // next one begins.
         let full = (flush + self.memtable / 4) / self.memtable.max(1);
         let coming = usize::try_from(full).unwrap_or(MERGE_FROM).saturating_add(1);
         // Ordinary batches leave the room of a merge alone at all times: merges of older tables run whenever the engine comes to them.
+        // What is in memory now needs room twice: as a table, and in the merged one.
         let soon = !self.frees || self.young + coming >= MERGE_FROM;
-        let merge = if soon { self.tables.min(MERGE_MAX) } else { 0 };
-        match self.frees {
-            true if flush < self.memtable => self.beside,
-            true => self.beside + flush + merge,
-            false => self.beside + flush + merge + STEP,
-        }
+        let merge = if soon { (self.tables + flush).min(MERGE_MAX) } else { 0 };
+        self.beside + flush + merge + if self.frees { 0 } else { STEP }
+    }
+
+    /// For a batch that frees space and stays in memory. A merge that is due or runs must find its room: tables are young until it ends.
+    fn kept_beside(&self, growth: u64) -> u64 {
+        let takes = growth + self.beside > 0;
+        let merging = takes && self.young >= MERGE_FROM;
+        self.beside + if merging { self.tables.min(MERGE_MAX) } else { 0 }
     }
 }
 
@@ -184,7 +191,7 @@ impl Room {
 
     /// Refuses a batch that would leave the engine without room; `growth` bytes are about to be taken for the journal.
     fn leave_room(&mut self, need: &Need, growth: u64) -> Result<(), KvError> {
-        let kept = need.kept();
+        let kept = need.kept(growth);
         if kept == 0 {
             return Ok(());
         }
@@ -224,4 +231,34 @@ fn path(dir: &Path, journal: u64) -> PathBuf {
 /// The journal, to take room for it. Without it the engine's own write says what is wrong.
 fn open(dir: &Path, journal: u64) -> Option<File> {
     OpenOptions::new().read(true).write(true).open(path(dir, journal)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn need(frees: bool) -> Need {
+        Need { len: 1000, beside: 0, unflushed: 0, memtable: MIB, tables: 8 * MIB, young: 0, frees }
+    }
+
+    #[test]
+    fn what_is_in_memory_needs_room_as_a_table_and_in_the_merged_one() {
+        for frees in [false, true] {
+            let small = Need { unflushed: MIB, young: MERGE_FROM, ..need(frees) };
+            let large = Need { unflushed: 3 * MIB, ..small };
+            assert_eq!(large.kept(0), small.kept(0) + 4 * MIB);
+        }
+    }
+
+    #[test]
+    fn what_frees_space_takes_no_room_from_a_merge() {
+        let merging = Need { young: MERGE_FROM, ..need(true) };
+        assert_eq!(need(true).kept(STEP), 0);
+        assert_eq!(merging.kept(STEP), 8 * MIB);
+        assert_eq!(Need { beside: MIB, ..merging }.kept(0), 9 * MIB);
+        // Room in the journal that is taken already is nobody else's.
+        assert_eq!(merging.kept(0), 0);
+    }
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -58,6 +59,15 @@ impl Cached {
     pub fn new(place: Arc<dyn Backend>, base: &Path, repository: Id) -> std::io::Result<Self> {
         let folder = Folder::open(base, repository)?;
         Ok(Self { place, folder, full: false.into(), packs: Packs::default() })
+    }
+
+    /// Removes the copies below `base` of repositories that no program has used since `before`, by name; all but those of `keep`.
+    ///
+    /// # Errors
+    ///
+    /// `base` cannot be listed, or what is to go cannot be removed.
+    pub fn remove_unused(base: &Path, keep: Id, before: SystemTime) -> std::io::Result<Vec<Id>> {
+        folder::remove_unused(base, keep, before)
     }
 
     /// Leaves a copy, unless an earlier one found no room.
@@ -152,6 +162,25 @@ impl Backend for Cached {
 
     fn read_part(&self, kind: FileKind, id: Id, offset: u64, len: usize) -> Result<Vec<u8>> {
         self.place.read_part(kind, id, offset, len)
+    }
+
+    fn read_into(&self, kind: FileKind, id: Id, into: &mut Vec<u8>) -> Result<()> {
+        if !has_copies(kind) {
+            return self.place.read_into(kind, id, into);
+        }
+        *into = self.read(kind, id)?;
+        Ok(())
+    }
+
+    fn read_part_into(
+        &self,
+        kind: FileKind,
+        id: Id,
+        offset: u64,
+        len: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.place.read_part_into(kind, id, offset, len, into)
     }
 
     fn write(&self, kind: FileKind, id: Id, data: &[u8]) -> Result<()> {

@@ -165,18 +165,38 @@ impl Backend for RestBackend {
     }
 
     fn read(&self, kind: FileKind, id: Id) -> Result<Vec<u8>> {
-        let call = self.call("read", kind, id);
-        let response = call.answer(self.authorized(self.agent.get(self.file(kind, id))).call())?;
-        body::read(response, Wanted::Whole).map_err(|e| call.failed(e))
+        let mut data = Vec::new();
+        self.read_into(kind, id, &mut data)?;
+        Ok(data)
     }
 
     fn read_part(&self, kind: FileKind, id: Id, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let mut data = Vec::new();
+        self.read_part_into(kind, id, offset, len, &mut data)?;
+        Ok(data)
+    }
+
+    fn read_into(&self, kind: FileKind, id: Id, into: &mut Vec<u8>) -> Result<()> {
+        let call = self.call("read", kind, id);
+        let response = call.answer(self.authorized(self.agent.get(self.file(kind, id))).call())?;
+        body::read_into(response, Wanted::Whole, into).map_err(|e| call.failed(e))
+    }
+
+    fn read_part_into(
+        &self,
+        kind: FileKind,
+        id: Id,
+        offset: u64,
+        len: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<()> {
         let short = || BackendError::Short { kind, id, location: self.location() };
         // A range cannot be empty, and servers take the ends that no file reaches for nonsense.
         let last = (len as u64).checked_sub(1).and_then(|less| offset.checked_add(less));
         let Some(last) = last.filter(|&last| i64::try_from(last).is_ok()) else {
             let there = len == 0 && offset <= self.length(kind, id)?;
-            return if there { Ok(Vec::new()) } else { Err(short()) };
+            into.clear();
+            return if there { Ok(()) } else { Err(short()) };
         };
         let call = self.call("read", kind, id);
         let request = self.authorized(self.agent.get(self.file(kind, id)));
@@ -185,9 +205,9 @@ impl Backend for RestBackend {
             Err(BackendError::Refused { status: 416, .. }) => return Err(short()),
             answer => answer?,
         };
-        let data =
-            body::read(response, Wanted::Part { offset, len }).map_err(|e| call.failed(e))?;
-        if data.len() == len { Ok(data) } else { Err(short()) }
+        body::read_into(response, Wanted::Part { offset, len }, into)
+            .map_err(|e| call.failed(e))?;
+        if into.len() == len { Ok(()) } else { Err(short()) }
     }
 
     fn write(&self, kind: FileKind, id: Id, data: &[u8]) -> Result<()> {

@@ -115,7 +115,7 @@ impl<B: Backend> Retrying<B> {
         self
     }
 
-    fn attempt<T>(&self, call: impl Fn(&B) -> Result<T>) -> Result<T> {
+    fn attempt<T>(&self, mut call: impl FnMut(&B) -> Result<T>) -> Result<T> {
         let mut failing_since = None;
         let mut pause = PAUSE_FIRST;
         loop {
@@ -176,6 +176,21 @@ impl<B: Backend> Backend for Retrying<B> {
 
     fn read_part(&self, kind: FileKind, id: Id, offset: u64, len: usize) -> Result<Vec<u8>> {
         self.attempt(|inner| inner.read_part(kind, id, offset, len))
+    }
+
+    fn read_into(&self, kind: FileKind, id: Id, into: &mut Vec<u8>) -> Result<()> {
+        self.attempt(|inner| inner.read_into(kind, id, into))
+    }
+
+    fn read_part_into(
+        &self,
+        kind: FileKind,
+        id: Id,
+        offset: u64,
+        len: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.attempt(|inner| inner.read_part_into(kind, id, offset, len, into))
     }
 
     fn write(&self, kind: FileKind, id: Id, data: &[u8]) -> Result<()> {

@@ -13,11 +13,11 @@ use crate::backend::{BackendError, FileKind};
 use crate::error::{RepoError, Result};
 use crate::id::{IndexId, PackId};
 use crate::index::{Found, Index, IndexFile, IndexSaver, IndexedPack};
-use crate::moment::Moment;
 use crate::pack::PackedBlob;
 use crate::reach::threads;
 use crate::repository::Repository;
 use crate::writer::{BlobWriter, Scratch, Written};
+use tintype_model::moment::Moment;
 
 /// Needed blobs with less than this between them are read together, in bytes.
 const GAP: u64 = 256 << 10;

@@ -8,10 +8,10 @@ use crate::backend::{BackendError, FileKind};
 use crate::error::{RepoError, Result};
 use crate::id::{BlobId, IndexId, PackId, SnapshotId};
 use crate::index::{Found, Index, IndexBuilder, IndexFile, IndexedPack};
-use crate::moment::Moment;
 use crate::pack::BlobKind;
 use crate::reach::{Marks, Seen, reach, threads};
 use crate::repository::Repository;
+use tintype_model::moment::Moment;
 
 /// What is known of a pack.
 #[derive(Clone, Copy, Debug, Default)]

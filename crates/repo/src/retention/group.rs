@@ -122,8 +122,8 @@ pub fn group_snapshots<'s>(
 mod tests {
     use super::*;
     use crate::id::BlobId;
-    use crate::moment::Moment;
     use jiff::Timestamp;
+    use tintype_model::moment::Moment;
 
     #[test]
     fn paths_and_tags_are_sets() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tintype_model::Tags;
 
 use crate::id::{BlobId, SnapshotId};
-use crate::moment::Moment;
+use tintype_model::moment::Moment;
 
 /// A snapshot as it lies in the repository.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -84,7 +84,7 @@ pub fn find_snapshot(
 mod tests {
     use super::*;
     use crate::id::{BlobId, Id, SnapshotId};
-    use crate::moment::Moment;
+    use tintype_model::moment::Moment;
 
     fn snapshot(id: u8, time: &str, host: &str) -> SnapshotFile {
         let mut snapshot = SnapshotFile::new(time.parse::<Moment>().unwrap(), BlobId::default());

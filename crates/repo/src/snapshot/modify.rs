@@ -7,8 +7,8 @@ use super::{DeleteOption, SnapshotFile};
 use crate::backend::FileKind;
 use crate::error::Result;
 use crate::id::SnapshotId;
-use crate::moment::Moment;
 use crate::repository::Repository;
+use tintype_model::moment::Moment;
 
 /// What to change; `None` and empty lists leave things as they are.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -66,6 +66,16 @@ pub fn parts_and_their_edges(backend: &Arc<dyn Backend>) {
         let answer = part(offset, len);
         assert!(matches!(answer, Err(BackendError::Short { .. })), "{offset} {len} {answer:?}");
     }
+    // Space that had another use is the file, or the part, and nothing else.
+    let mut used = noise(3000);
+    backend.read_into(FileKind::Pack, id, &mut used).unwrap();
+    assert!(used == data);
+    for (from, len) in [(17, 900), (5, 0), (0, 1000)] {
+        backend.read_part_into(FileKind::Pack, id, from as u64, len, &mut used).unwrap();
+        assert_eq!(used, data[from..from + len]);
+    }
+    let short = backend.read_part_into(FileKind::Pack, id, 999, 2, &mut used);
+    assert!(matches!(short, Err(BackendError::Short { .. })), "{short:?}");
     let empty = put(backend, FileKind::Pack, b"");
     assert_eq!(backend.read_part(FileKind::Pack, empty, 0, 0).unwrap(), b"");
     let short = backend.read_part(FileKind::Pack, empty, 0, 1);

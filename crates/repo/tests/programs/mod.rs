@@ -1,25 +1,11 @@
-//! Programs of others that tests of places need: found, or skipped loudly; servers that end with their test.
+//! Programs of others that tests of places need; servers that end with their test.
 
 #![allow(dead_code)]
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// The program's name or path; TINTYPE_TEST_NAME names it where it is not in the path. None, loudly, where there is none.
-pub fn find(name: &str) -> Option<String> {
-    let variable = format!("TINTYPE_TEST_{}", name.to_uppercase().replace('-', "_"));
-    let program = std::env::var(variable).unwrap_or_else(|_| name.to_owned());
-    if program.contains('/') && Path::new(&program).exists() {
-        return Some(program);
-    }
-    // What it answers does not matter.
-    if Command::new(&program).arg("version").output().is_ok() {
-        return Some(program);
-    }
-    eprintln!("SKIPPED: {name} is not installed");
-    None
-}
+pub use tintype_testkit::programs::find;
 
 /// A server that ends with its test.
 pub struct Running(Child);

@@ -18,10 +18,10 @@ use mend::{Trees, end_at_every_change, names, open, readable};
 use support::{Chance, Expected, Model, at, check_all, new_repository, read_back, save, verify};
 use tintype_repo::{
     Backend, BlobId, BlobKind, DeleteOption, FileKind, Finding, Id, IndexFile, IndexRepair,
-    IndexRepairOptions, LossKind, MemoryBackend, Mend, MendProgress, Node, NodeKind, PackId,
-    PackRepair, PackRepairOptions, PruneOptions, RepoError, Repository, Result, SnapshotFile,
-    SnapshotRepair, SnapshotRepairOptions, Version, decode_tree, encode_tree, plan_prune, prune,
-    remove_snapshots, repair_index, repair_packs, repair_snapshots,
+    IndexRepairOptions, LossKind, MemoryBackend, Mend, MendProgress, Node, PackId, PackRepair,
+    PackRepairOptions, PruneOptions, RepoError, Repository, Result, SnapshotFile, SnapshotRepair,
+    SnapshotRepairOptions, Version, decode_tree, encode_tree, plan_prune, prune, remove_snapshots,
+    repair_index, repair_packs, repair_snapshots,
 };
 
 const NOW: &str = "2026-01-01T00:00:00Z";

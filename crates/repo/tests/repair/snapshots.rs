@@ -176,27 +176,10 @@ fn hostile_trees_are_mended() {
 fn depth_and_repetition_cost_little() {
     let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
     let mut trees = Trees::new(&repo);
-    let dir = |name: &str, tree| Node {
-        name: name.into(),
-        kind: NodeKind::Dir,
-        subtree: Some(tree),
-        ..Node::default()
-    };
-    // A file without its content, below 3,000 folders.
+    // A file without its content.
     let bad =
         Node { name: b"f".to_vec(), content: Some(vec![BlobId::of(b"no")]), ..Node::default() };
-    let mut deep = trees.put(BlobKind::Tree, &encode_tree([&bad]).unwrap());
-    for _ in 0..3000 {
-        deep = trees.put(BlobKind::Tree, &encode_tree([&dir("d", deep)]).unwrap());
-    }
-    // The same in 2^40 places.
-    let mut wide = trees.put(BlobKind::Tree, &encode_tree([&bad]).unwrap());
-    for _ in 0..40 {
-        let both = [dir("a", wide), dir("b", wide)];
-        wide = trees.put(BlobKind::Tree, &encode_tree(&both).unwrap());
-    }
-    let root = encode_tree(&[dir("deep", deep), dir("wide", wide)]).unwrap();
-    let root = trees.put(BlobKind::Tree, &root);
+    let root = trees.put_deep_and_wide(&bad, 40);
     trees.done(&repo, root);
     let report = repair_of_snapshots(&repo, true).unwrap();
     assert!(report.losses.len() == 10_000 && report.lost >= 10_000);

@@ -68,24 +68,8 @@ fn damage_and_hostile_trees_stop_a_rewrite() {
 fn depth_and_repetition_cost_little() {
     let repo = new_repository(Arc::new(MemoryBackend::new()), Version::V2);
     let mut trees = Trees::new(&repo);
-    let dir = |name: &str, tree| Node {
-        name: name.into(),
-        kind: NodeKind::Dir,
-        subtree: Some(tree),
-        ..Node::default()
-    };
     let leaf = Node { name: b"f".to_vec(), content: Some(vec![]), ..Node::default() };
-    let mut deep = trees.put(BlobKind::Tree, &encode_tree([&leaf]).unwrap());
-    for _ in 0..3000 {
-        deep = trees.put(BlobKind::Tree, &encode_tree([&dir("d", deep)]).unwrap());
-    }
-    let mut wide = trees.put(BlobKind::Tree, &encode_tree([&leaf]).unwrap());
-    for _ in 0..70 {
-        let both = [dir("a", wide), dir("b", wide)];
-        wide = trees.put(BlobKind::Tree, &encode_tree(&both).unwrap());
-    }
-    let root = encode_tree(&[dir("deep", deep), dir("wide", wide)]).unwrap();
-    let root = trees.put(BlobKind::Tree, &root);
+    let root = trees.put_deep_and_wide(&leaf, 70);
     trees.done(&repo, root);
     let leaf = trees_of(&repo, &[leaf]);
     let mut other = SnapshotFile::new("2025-03-01".parse().unwrap(), leaf);

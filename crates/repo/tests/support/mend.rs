@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use tintype_repo::{
-    BlobId, BlobKind, BlobOptions, BlobWriter, MemoryBackend, Repository, Result, Scratch,
-    SnapshotFile, decode_tree,
+    BlobId, BlobKind, BlobOptions, BlobWriter, MemoryBackend, Node, NodeKind, Repository, Result,
+    Scratch, SnapshotFile, decode_tree, encode_tree,
 };
 
 use tintype_testkit::faulty::{Fault, Round, Side, everywhere};
@@ -79,6 +79,21 @@ impl Trees {
         let id = BlobId::of(bytes);
         self.writer.add(&mut self.scratch, kind, id, bytes).unwrap();
         id
+    }
+
+    /// A folder with `leaf` below 3,000 others, and in 2^`doublings` places.
+    pub fn put_deep_and_wide(&mut self, leaf: &Node, doublings: u32) -> BlobId {
+        let dir = |name: &str, tree| Node {
+            name: name.into(),
+            kind: NodeKind::Dir,
+            subtree: Some(tree),
+            ..Node::default()
+        };
+        let mut folder = |nodes: &[Node]| self.put(BlobKind::Tree, &encode_tree(nodes).unwrap());
+        let start = folder(std::slice::from_ref(leaf));
+        let deep = (0..3000).fold(start, |below, _| folder(&[dir("d", below)]));
+        let wide = (0..doublings).fold(start, |tree, _| folder(&[dir("a", tree), dir("b", tree)]));
+        folder(&[dir("deep", deep), dir("wide", wide)])
     }
 
     pub fn done(self, repo: &Repository, root: BlobId) -> SnapshotFile {

@@ -211,9 +211,5 @@ pub fn restic(repo: &Path, args: &[&str]) -> String {
 }
 
 pub fn restic_installed() -> bool {
-    let there = Command::new("restic").arg("version").output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: restic is not installed");
-    }
-    there
+    tintype_testkit::programs::has("restic")
 }

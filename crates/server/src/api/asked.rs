@@ -50,10 +50,15 @@ impl Asked {
         Ok(VolumeName::new(self.named())?)
     }
 
+    /// The volume at `{volume}`, where `{name}` is something else.
+    pub fn volume_beside(&self) -> AppResult<VolumeName> {
+        Ok(VolumeName::new(self.name("volume"))?)
+    }
+
     /// The snapshot at `{volume}` and `{name}`.
     pub fn snapshot(&self) -> AppResult<SnapshotRef> {
         Ok(SnapshotRef {
-            volume: VolumeName::new(self.name("volume"))?,
+            volume: self.volume_beside()?,
             snapshot: SnapshotName::new(self.named())?,
         })
     }

@@ -1,5 +1,8 @@
-//! `/disks/{name}/import` and `/disks/{name}/export`: images of disks as bodies, as long as they are.
+//! `/disks/{name}/import` and `/disks/{name}/export`: images of disks as bodies, as long as they are; and exports into a file that came with the
+//! connection, told line by line.
 
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -8,8 +11,10 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::handler::Handler;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use tintype_app::AppResult;
-use tintype_app::types::{DiskExport, DiskImport, DiskImported, ExportHead};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tintype_app::types::{DiskImport, DiskImported, ImageHead, ImageWish};
+use tintype_app::{App, AppError, AppResult};
 use tintype_image::{Format, Stream};
 use tintype_model::{ByteSize, MomentName, SnapshotName, SnapshotRef};
 use tokio::sync::oneshot;
@@ -18,8 +23,10 @@ use super::asked::Asked;
 use super::operation::{Content, Value, named};
 use super::resource::{Resource, json};
 use super::{Shared, answer, broken};
-use crate::problem::Problem;
-use crate::stream::{Rest, incoming, outgoing};
+use crate::file::FileWriter;
+use crate::handed::Handed;
+use crate::problem::{Problem, ProblemDocument};
+use crate::stream::{PieceWriter, Rest, incoming, outgoing};
 
 /// Adds them to the disks.
 pub fn add(disks: Resource) -> Resource {
@@ -43,7 +50,12 @@ pub fn add(disks: Resource) -> Resource {
                 .query("format", Value::Text, "raw, vhd or qcow2; raw when absent")
                 .query("snapshot", Value::Text, "this snapshot instead of what is live")
                 .query("base", Value::Text, "only what differs from this moment")
-                .many("with_snapshot", Value::Text, "a snapshot to be put inside of the image"),
+                .many("with_snapshot", Value::Text, "a snapshot to be put inside of the image")
+                .query(
+                    "into",
+                    Value::Text,
+                    "file: write into the open file that came with the connection, on the server's socket only; the answer is lines of JSON",
+                ),
             Content::Nothing,
             Content::Bytes("application/octet-stream"),
             export,
@@ -74,12 +86,24 @@ async fn import(
 async fn export(
     State(shared): State<Shared>,
     Extension(asked): Extension<Arc<Asked>>,
+    handed: Option<Extension<Handed>>,
 ) -> Result<Response, Problem> {
     let wish = wish(&asked)?;
     let app = Arc::clone(&shared.app);
+    match asked.text("into") {
+        None => {}
+        Some("file") => {
+            let handed = handed.map(|Extension(handed)| handed).unwrap_or_default();
+            return Ok(export_into(app, wish, handed.take()?));
+        }
+        Some(_) => {
+            let object = "query into";
+            return Err(AppError::invalid(object, "is not \"file\"", "Leave it away.").into());
+        }
+    }
     let (told, head) = oneshot::channel();
     let job = tokio::task::spawn_blocking(move || {
-        app.disk_export(&wish, |head: ExportHead| {
+        app.disk_export(&wish, |head: ImageHead| {
             let (writer, body) = outgoing(head.length);
             // Who asked may have gone: then the first write fails.
             drop(told.send((head, body)));
@@ -102,7 +126,88 @@ async fn export(
     }
 }
 
-fn wish(asked: &Asked) -> AppResult<DiskExport> {
+/// A line of the answer to an export into a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportLine {
+    /// It begins.
+    Begun {
+        /// Bytes to come, about.
+        bytes: u64,
+    },
+    /// Bytes of the file so far, with its holes.
+    Reached(u64),
+    /// The file is whole, and not synced.
+    Done {
+        /// The name of the image.
+        image: String,
+        /// Bytes of the disk.
+        size: u64,
+    },
+    /// The file cannot be written.
+    Unwritable(String),
+    /// It did not end well.
+    Failed(ProblemDocument),
+}
+
+/// Bytes of a file between two lines.
+const STEP: u64 = 16 << 20;
+
+/// Writes the image to the file. The answer is lines: [`ExportLine`]. When nobody takes them any more, it ends.
+fn export_into(app: Arc<App>, wish: ImageWish, file: File) -> Response {
+    let (lines, body) = outgoing(None);
+    tokio::task::spawn_blocking(move || {
+        let lines = Lines(Arc::new(Mutex::new(lines)));
+        let last = write_into(&app, &wish, file, &lines);
+        // Who asked may have gone.
+        drop(lines.tell(&last));
+    });
+    AxumBody::new(body).into_response()
+}
+
+#[derive(Clone)]
+struct Lines(Arc<Mutex<PieceWriter>>);
+
+impl Lines {
+    fn tell(&self, line: &ExportLine) -> std::io::Result<()> {
+        let mut out = self.0.lock();
+        serde_json::to_writer(&mut *out, line)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    }
+}
+
+fn write_into(app: &App, wish: &ImageWish, file: File, lines: &Lines) -> ExportLine {
+    let mut done = None;
+    let broken = Arc::new(Mutex::new(None));
+    let written = app.disk_export(wish, |head| {
+        // Who asked may have gone: then the first piece fails.
+        drop(lines.tell(&ExportLine::Begun { bytes: head.length.unwrap_or(head.data) }));
+        done = Some(ExportLine::Done { image: head.uuid, size: head.size });
+        let (lines, mut told) = (lines.clone(), 0);
+        let reached = move |at: u64| {
+            if at.saturating_sub(told) < STEP {
+                return Ok(());
+            }
+            told = at;
+            lines.tell(&ExportLine::Reached(at))
+        };
+        Ok(FileWriter::new(file, Arc::clone(&broken), reached))
+    });
+    match (written, broken.lock().take(), done) {
+        (Ok(()), _, Some(done)) => done,
+        (_, Some(why), _) => ExportLine::Unwritable(why),
+        (Ok(()), None, None) => ExportLine::Failed(
+            Problem::from(super::broken(&"an export that began nothing")).document(),
+        ),
+        (Err(error), None, _) => {
+            tracing::warn!(%error, "an export did not end well");
+            ExportLine::Failed(Problem::from(error).document())
+        }
+    }
+}
+
+fn wish(asked: &Asked) -> AppResult<ImageWish> {
     let volume = asked.volume()?;
     let moment = match asked.parsed("snapshot")? {
         None => MomentName::Live(volume),
@@ -110,7 +215,7 @@ fn wish(asked: &Asked) -> AppResult<DiskExport> {
     };
     let snapshots: Result<Vec<SnapshotName>, _> =
         asked.all("with_snapshot").map(SnapshotName::new).collect();
-    Ok(DiskExport {
+    Ok(ImageWish {
         moment,
         format: asked.parsed("format")?.unwrap_or(Format::Raw),
         base: asked.parsed("base")?,
@@ -118,7 +223,7 @@ fn wish(asked: &Asked) -> AppResult<DiskExport> {
     })
 }
 
-fn described(head: &ExportHead) -> HeaderMap {
+fn described(head: &ImageHead) -> HeaderMap {
     let plain: String = head
         .file_name
         .chars()

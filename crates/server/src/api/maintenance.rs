@@ -1,9 +1,9 @@
-//! `/status`, `/sync`, `/fsck`, `/scrub`, `/shutdown`.
+//! `/store`, `/status`, `/sync`, `/fsck`, `/scrub`, `/shutdown`.
 
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::Response;
-use tintype_app::types::{Empty, FsckRequest, ShutdownInfo, SyncRequest};
+use tintype_app::types::{Empty, FsckRequest, ShutdownInfo, StoreUpdate, SyncRequest};
 
 use super::operation::{Content, named};
 use super::resource::{Resource, json};
@@ -12,6 +12,14 @@ use crate::problem::Problem;
 
 pub fn resource() -> Resource {
     Resource::new("server", "The server and its store")
+        .get("/store", named("show_store", "How much the store may take and does"), |call| {
+            call.app.store_show()
+        })
+        .patch(
+            "/store",
+            named("update_store", "Change how much the store may take"),
+            |call, update: StoreUpdate| call.app.store_update(&update),
+        )
         .get("/status", named("status", "How the server and its store are"), |call| {
             call.app.status()
         })

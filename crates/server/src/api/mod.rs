@@ -13,6 +13,8 @@ mod maintenance;
 mod openapi;
 mod operation;
 mod pages;
+mod policies;
+mod quotas;
 mod resource;
 mod roles;
 mod snapshots;
@@ -34,6 +36,8 @@ use self::resource::Resource;
 use crate::problem::Problem;
 use crate::who::recognise;
 
+pub use images::ExportLine;
+
 /// What every handler shares.
 #[derive(Clone)]
 pub struct Shared {
@@ -52,6 +56,8 @@ fn resources() -> Vec<Resource> {
         filesystems::resource(),
         disks::resource(),
         snapshots::resource(),
+        quotas::resource(),
+        policies::resource(),
         maintenance::resource(),
         access::resource(),
     ]

@@ -320,7 +320,7 @@ impl World {
             (0..self.snaps.len()).filter(|i| self.snaps[*i].owner.is_none()).collect();
         let Some(i) = self.rng.pick(&fixed).copied() else { return Ok(()) };
         self.log.push(format!("writable {i}"));
-        self.store.make_writable(self.snaps[i].id)?;
+        self.store.make_writable(self.snaps[i].id, &mut |_| ())?;
         self.snaps[i].owner = Some(serve(&self.store, LineRef::Snapshot(self.snaps[i].id))?);
         Ok(())
     }

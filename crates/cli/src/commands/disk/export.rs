@@ -1,7 +1,8 @@
 //! `tintype disk export NAME[@SNAP] FILE|-`.
 //!
-//! The server makes the image as one stream. Only what cannot be made forward is made here, from the moment's data: compressed qcow2,
-//! and raw files with holes. A file has its name only when it is whole.
+//! A file is opened here, and handed over to the server, which writes the image into it. To a pipe, and from a server on another machine,
+//! the image comes as one stream. What cannot be made forward is made here, from the moment's data: compressed qcow2, and raw files with
+//! holes where nothing can be handed over. A file has its name only when it is whole and synced.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Write};
@@ -14,6 +15,7 @@ use hyper::HeaderMap;
 use serde_json::json;
 use tintype_image::{Codec, Format, Head, ImageError, Packer, Sink, Stream};
 use tintype_model::{ByteSize, MomentName, SnapshotName};
+use tintype_server::ExportLine;
 use tintype_server::stream::BodyReader;
 
 use super::path;
@@ -61,68 +63,121 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     }
     let client = global.client()?;
     interrupt::listen()?;
-    let out = Target::open(&args.file)?;
-    let how = How::of(format, args.compress, &out)?;
-    let asked = if how == How::AsItComes { format } else { Format::Runs };
+    let mut out = Target::open(&args.file)?;
+    let how = How::of(format, args.compress, &out, client.socket().is_some())?;
+    let made_here = matches!(how, How::Packed(_) | How::WithHoles);
+    let asked = if made_here { Format::Runs } else { format };
     let passed = Arc::new(Passed::default());
     let style = Style { json: global.json, quiet: false };
     let shown = args.progress.then(|| Shown::start(style, Watch(Arc::clone(&passed))));
-    let counted = Arc::clone(&passed);
-    let done = client.download(&query(args, asked), move |head, body| {
-        let uuid = text(head, "tintype-image");
-        counted.expect(
-            number(head, "content-length").or(number(head, "tintype-data-bytes")).unwrap_or(0),
-        );
-        let (size, passed) = (number(head, "tintype-disk-bytes").unwrap_or(0), counted);
-        how.take(Counted { inner: body, passed }, out, size).map(|()| (uuid, size))
-    });
+    let query = query(args, asked);
+    let done = match how {
+        How::HandedOver => {
+            let file = out.file().try_clone().map_err(|e| failed(args, &ImageError::Write(e)))?;
+            let counted = Arc::clone(&passed);
+            let follow = move |_: &HeaderMap, body| follow(body, &counted);
+            client.download(&format!("{query}&into=file"), Some(&file), follow)
+        }
+        _ => {
+            let counted = Arc::clone(&passed);
+            let out = &mut out;
+            client.download(&query, None, move |head, body| {
+                let told = number(head, "content-length").or(number(head, "tintype-data-bytes"));
+                counted.expect(told.unwrap_or(0));
+                let size = number(head, "tintype-disk-bytes").unwrap_or(0);
+                how.take(Counted { inner: body, passed: counted }, out, size)?;
+                Ok::<_, Unwritten>((text(head, "tintype-image"), size))
+            })
+        }
+    };
     drop(shown);
-    let (uuid, size) = done?.map_err(|error| failed(args, &error))?;
+    let (uuid, size) = done?.map_err(|error| error.explain(args))?;
+    out.keep().map_err(|e| failed(args, &ImageError::Write(e)))?;
     told(global, args, format, &uuid, size)
+}
+
+/// Why there is no image.
+enum Unwritten {
+    Image(ImageError),
+    Told(CliError),
+}
+
+impl From<ImageError> for Unwritten {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl Unwritten {
+    fn explain(self, args: &Args) -> CliError {
+        match self {
+            Self::Image(error) => failed(args, &error),
+            Self::Told(error) => error,
+        }
+    }
+}
+
+/// Reads how far the server is with the file, to the end; answers the image's name and the bytes of the disk.
+fn follow(body: BodyReader, passed: &Passed) -> Result<(String, u64), Unwritten> {
+    for line in body.lines() {
+        let line = line.map_err(ImageError::Read)?;
+        let line = serde_json::from_str(&line).map_err(|e| ImageError::Read(e.into()))?;
+        match line {
+            ExportLine::Begun { bytes } => passed.expect(bytes),
+            ExportLine::Reached(at) => passed.reach(at).map_err(ImageError::Read)?,
+            ExportLine::Done { image, size } => return Ok((image, size)),
+            ExportLine::Unwritable(why) => {
+                return Err(ImageError::Write(io::Error::other(why)).into());
+            }
+            ExportLine::Failed(problem) => return Err(Unwritten::Told(problem.into())),
+        }
+    }
+    Err(ImageError::Read(io::Error::other("the server went away")).into())
 }
 
 /// How the image gets into its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
+    /// The server writes the file.
+    HandedOver,
     AsItComes,
     WithHoles,
     Packed(Codec),
 }
 
 impl How {
-    fn of(format: Format, compress: Option<Codec>, out: &Target) -> CliResult<Self> {
+    fn of(format: Format, compress: Option<Codec>, out: &Target, near: bool) -> CliResult<Self> {
         match (format, compress, out) {
             (_, Some(codec), Target::File { .. }) => Ok(Self::Packed(codec)),
             (_, Some(_), Target::Pipe(_)) => Err(CliError::usage(
                 "--compress: needs a file, because the tables are written when all lengths are known",
                 "Name a file, or leave --compress away and compress the stream.",
             )),
+            (_, None, Target::File { .. }) if near => Ok(Self::HandedOver),
             (Format::Raw, None, Target::File { .. }) => Ok(Self::WithHoles),
-            _ => Ok(Self::AsItComes),
+            (_, None, _) => Ok(Self::AsItComes),
         }
     }
 
     fn take(
         self,
         mut body: Counted<BodyReader>,
-        mut out: Target,
+        out: &mut Target,
         size: u64,
     ) -> Result<(), ImageError> {
         match self {
+            Self::HandedOver => {}
             Self::AsItComes => copy(&mut body, out.file())?,
             Self::WithHoles => {
-                tintype_image::read(
-                    &mut Stream::new(body, None),
-                    Some(Format::Runs),
-                    &mut Holes(out.file()),
-                )?;
+                let mut holes = Holes(out.file());
+                tintype_image::read(&mut Stream::new(body, None), Some(Format::Runs), &mut holes)?;
             }
             Self::Packed(codec) => {
                 let mut packer = Packer::new(out.file(), codec, size).map_err(ImageError::Sink)?;
                 tintype_image::read(&mut Stream::new(body, None), Some(Format::Runs), &mut packer)?;
             }
         }
-        out.keep().map_err(ImageError::Write)
+        Ok(())
     }
 }
 
@@ -197,13 +252,14 @@ impl Target {
         }
     }
 
-    /// It is whole: it gets its name.
+    /// It is whole: it gets its name, and outlasts a power loss from here on.
     fn keep(&mut self) -> io::Result<()> {
-        if let Self::File { hidden, name, kept, .. } = self {
-            std::fs::rename(hidden, name)?;
-            *kept = true;
-        }
-        Ok(())
+        let Self::File { file, hidden, name, kept } = self else { return Ok(()) };
+        file.sync_all()?;
+        std::fs::rename(hidden, &*name)?;
+        *kept = true;
+        let folder = name.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     }
 }
 

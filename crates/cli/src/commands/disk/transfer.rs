@@ -32,8 +32,8 @@ impl Passed {
         interrupt::stop().check().map_err(io::Error::other)
     }
 
-    /// How far a file has been read.
-    fn reach(&self, at: u64) -> io::Result<()> {
+    /// How far a file has been read or written.
+    pub fn reach(&self, at: u64) -> io::Result<()> {
         self.done.fetch_max(at, Ordering::Relaxed);
         self.add(0)
     }

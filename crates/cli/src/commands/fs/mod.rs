@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod list;
 mod mount;
+mod quota;
 mod rename;
 mod set;
 mod show;
@@ -35,6 +36,9 @@ pub enum Command {
     Unmount(unmount::Args),
     /// Delete it
     Delete(delete::Args),
+    /// Limit what directories may hold
+    #[command(subcommand)]
+    Quota(quota::Command),
 }
 
 /// Runs the command that was asked for.
@@ -48,6 +52,7 @@ pub fn run(global: &Global, command: Command) -> CliResult<()> {
         Command::Mount(args) => mount::run(global, &args),
         Command::Unmount(args) => unmount::run(global, &args),
         Command::Delete(args) => delete::run(global, &args),
+        Command::Quota(command) => quota::run(global, command),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::client::filesystem_path;
 use crate::commands::show;
 use crate::error::CliResult;
 use crate::options::Global;
-use crate::output::facts;
+use crate::output::{self, facts};
 
 /// Options of `fs show`.
 #[derive(clap::Args, Debug)]
@@ -37,5 +37,6 @@ pub fn print(info: &FsInfo) -> CliResult<()> {
         ("of it, its own", ByteSize(info.live_bytes).to_string()),
         ("snapshots", info.snapshots.to_string()),
         ("held by snapshots only", ByteSize(info.snapshot_bytes).to_string()),
-    ])
+    ])?;
+    info.warnings.iter().try_for_each(|text| output::line(&format!("warning: {text}")))
 }

@@ -2,21 +2,25 @@
 //!
 //! Looked for in this order: option, our variable, restic's variable. A password can also come from a file, a command, or the terminal.
 
-use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tintype_repo::{
-    Access, Actor, Backend, Cached, Location, Lock, LockMode, LockWait, Patience, PlaceOptions,
+    Access, Actor, Backend, Cached, Id, Location, Lock, LockMode, LockWait, Patience, PlaceOptions,
     RepoError, Repository, Secret, SnapshotFile, Stoppable, open_location, variables,
 };
 
 use super::{Choice, interrupt};
 use crate::error::{CliError, CliResult};
+use crate::memory;
 use crate::notice::notice;
 use crate::paths;
+
+/// Copies that were not used for so long go with `--cleanup-cache`, as with restic.
+const CACHE_UNUSED: Duration = Duration::from_hours(30 * 24);
 
 /// Options of every command that works on a repository.
 #[derive(clap::Args, Clone, Debug)]
@@ -42,6 +46,9 @@ pub struct Place {
     /// Folder for copies of what lies far away (default: TINTYPE_CACHE_DIR, RESTIC_CACHE_DIR, or tintype in the user's cache folder)
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
+    /// Remove copies of other repositories there that no command has used for 30 days
+    #[arg(long, conflicts_with = "no_cache")]
+    cleanup_cache: bool,
     /// Fine setting of a kind of place, as rclone.program=PATH; may be given again (see the documentation of places)
     #[arg(short = 'o', long = "option", value_name = "KIND.NAME=VALUE")]
     options: Vec<String>,
@@ -87,6 +94,7 @@ impl FromPlace {
             options: beside.options.clone(),
             no_cache: beside.no_cache,
             cache_dir: beside.cache_dir.clone(),
+            cleanup_cache: false,
             retry_lock: beside.retry_lock,
             source: true,
         }
@@ -106,6 +114,18 @@ fn cache_folder() -> Option<PathBuf> {
     };
     let named = ["TINTYPE_CACHE_DIR", "RESTIC_CACHE_DIR"].iter().find_map(|name| below(name, ""));
     named.or_else(|| below("XDG_CACHE_HOME", "tintype")).or_else(|| below("HOME", ".cache/tintype"))
+}
+
+/// Removes copies that were not used for long. A failure costs room and nothing else.
+fn remove_unused(base: &Path, own: Id) {
+    let Some(before) = SystemTime::now().checked_sub(CACHE_UNUSED) else { return };
+    match Cached::remove_unused(base, own, before) {
+        Ok(removed) => removed.iter().for_each(|id| {
+            notice(&format!("copies of repository {id} were not used for long: removed"));
+        }),
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => notice(&format!("{}: unused copies stay: {e}", base.display())),
+    }
 }
 
 /// Who acts: for key files, locks and snapshots.
@@ -132,6 +152,7 @@ impl Place {
 
     /// The place, not opened.
     pub fn backend(&self) -> CliResult<Arc<dyn Backend>> {
+        memory::frugal();
         let place = open_location(&self.location()?, &self.access()?).map_err(RepoError::from)?;
         Ok(Arc::new(Stoppable::new(place, interrupt::stop())))
     }
@@ -206,6 +227,9 @@ impl Place {
             return repo;
         };
         let id = repo.config().id;
+        if self.cleanup_cache {
+            remove_unused(&base, id);
+        }
         repo.around(|place| match Cached::new(Arc::clone(&place), &base, id) {
             // What comes from copies ends with a stop, too.
             Ok(cached) => Arc::new(Stoppable::new(Arc::new(cached), interrupt::stop())),

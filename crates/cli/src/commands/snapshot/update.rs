@@ -54,6 +54,8 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["delete_never", "delete_after"])]
     delete_anytime: bool,
     /// Make it writable; there is no way back
+    ///
+    /// Programs that have files of it open get errors (ESTALE) and have to open them again.
     #[arg(long)]
     writable: bool,
 }

@@ -137,6 +137,23 @@ impl Folder {
     }
 }
 
+/// Removes folders of repositories that were last used before a time, and says which. Nothing else: only a folder that is named as such, and has what
+/// says which layout it has.
+pub fn remove_unused(base: &Path, keep: Id, before: SystemTime) -> io::Result<Vec<Id>> {
+    let mut removed = Vec::new();
+    for entry in fs::read_dir(base)? {
+        let entry = entry?;
+        let name = entry.file_name().to_str().and_then(|name| name.parse::<Id>().ok());
+        let Some(id) = name.filter(|id| *id != keep) else { continue };
+        let of_copies = entry.file_type()?.is_dir() && entry.path().join("version").is_file();
+        if of_copies && entry.metadata()?.modified()? < before {
+            fs::remove_dir_all(entry.path())?;
+            removed.push(id);
+        }
+    }
+    Ok(removed)
+}
+
 fn write_new(path: &Path, data: &[u8]) -> io::Result<()> {
     OpenOptions::new()
         .write(true)

@@ -21,6 +21,13 @@ pub enum Wanted {
 
 /// The wanted bytes; fewer when the file ends before. Servers may answer a part with the whole.
 pub fn read(response: Response<Body>, wanted: Wanted) -> io::Result<Vec<u8>> {
+    let mut data = Vec::new();
+    read_into(response, wanted, &mut data)?;
+    Ok(data)
+}
+
+/// As [`read`], into space that had another use.
+pub fn read_into(response: Response<Body>, wanted: Wanted, data: &mut Vec<u8>) -> io::Result<()> {
     let partial = response.status() == StatusCode::PARTIAL_CONTENT;
     let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
     if let (true, Wanted::Part { offset, .. }, Some(range)) = (partial, wanted, range)
@@ -38,8 +45,9 @@ pub fn read(response: Response<Body>, wanted: Wanted) -> io::Result<Vec<u8>> {
     };
     let skipped = io::copy(&mut (&mut reader).take(skip), &mut io::sink())?;
     let reserved = promised.unwrap_or(0).saturating_sub(skipped).min(limit).min(RESERVED_MAX);
-    let mut data = Vec::with_capacity(usize::try_from(reserved).unwrap_or(0));
-    (&mut reader).take(limit).read_to_end(&mut data)?;
+    data.clear();
+    data.reserve(usize::try_from(reserved).unwrap_or(0));
+    (&mut reader).take(limit).read_to_end(data)?;
     let after = io::copy(&mut reader, &mut io::sink())?;
     if partial && after > 0 {
         return Err(garbled("the server sent more than was asked for"));
@@ -48,7 +56,7 @@ pub fn read(response: Response<Body>, wanted: Wanted) -> io::Result<Vec<u8>> {
     if promised.is_some_and(|promised| promised != got) {
         return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the answer was cut off"));
     }
-    Ok(data)
+    Ok(())
 }
 
 /// Reads a body whose content does not matter.

@@ -1,7 +1,9 @@
 //! Tables of times with the verdicts that the rules must give. That restic gives the same is in `tests/forget_restic.rs`.
 
+use tintype_model::retention::Period;
+
 use super::*;
-use crate::id::{BlobId, Id};
+use crate::id::Id;
 use crate::snapshot::DeleteOption;
 
 const NOW: &str = "2030-01-01T00:00:00Z";

@@ -7,14 +7,50 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use std::hash::Hash;
+
 use jiff::Timestamp;
-use tintype_model::Tags;
 
 use super::{KeepCount, KeepOptions, KeepSpan, Period};
-use crate::error::{RepoError, Result};
-use crate::id::SnapshotId;
+use crate::Tags;
 use crate::moment::Moment;
-use crate::snapshot::SnapshotFile;
+
+/// A snapshot that can be judged.
+pub trait Candidate {
+    /// What tells it from others; breaks ties between times. Rules name it by how it begins when it is written.
+    type Id: Copy + Ord + Hash + fmt::Display;
+    /// Equal for snapshots that hold the same.
+    type Content: Copy + Eq;
+
+    /// Which one it is.
+    fn id(&self) -> Self::Id;
+
+    /// When it was cut.
+    fn time(&self) -> Moment;
+
+    /// What it holds.
+    fn content(&self) -> Self::Content;
+
+    /// Does it carry all of these?
+    fn has_tags(&self, wanted: &Tags) -> bool;
+
+    /// Does its own rule keep it at `now`?
+    fn must_keep(&self, now: Timestamp) -> bool;
+
+    /// Does its own rule remove it at `now`?
+    fn must_delete(&self, now: Timestamp) -> bool;
+}
+
+/// Why nothing is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing would be kept, and nobody said so.
+    #[error("no rule says which snapshots to keep; keep-none removes all")]
+    NoRule,
+    /// The last snapshot would go, and nobody said so.
+    #[error("the rules would remove the last snapshot of a group; allow it, or add a rule")]
+    Emptied,
+}
 
 /// Why a snapshot is kept or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +88,9 @@ impl fmt::Display for Reason {
 
 /// The verdict on a snapshot.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Judged<'s> {
+pub struct Judged<'s, S> {
     /// Which snapshot.
-    pub snapshot: &'s SnapshotFile,
+    pub snapshot: &'s S,
     /// Does it stay?
     pub keep: bool,
     /// Why; empty when it goes because nothing keeps it.
@@ -64,44 +100,42 @@ pub struct Judged<'s> {
 /// Judges the snapshots of one group; newest first.
 ///
 /// # Errors
-/// [`RepoError::Refused`] when there is no rule, or when the rules would remove the group's last snapshot and nobody allowed that.
-pub fn judge<'s>(
-    group: &[&'s SnapshotFile],
+/// There is no rule, or the rules would remove the group's last snapshot and nobody allowed that.
+pub fn judge<'s, S: Candidate>(
+    group: &[&'s S],
     options: &KeepOptions,
     now: Timestamp,
-) -> Result<Vec<Judged<'s>>> {
+) -> Result<Vec<Judged<'s, S>>, Refusal> {
     if options.is_empty() {
-        let detail = "no rule says which snapshots to keep; keep-none removes all".to_owned();
-        return Err(RepoError::Refused { detail });
+        return Err(Refusal::NoRule);
     }
     let mut sorted = group.to_vec();
-    sorted.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.time.instant(), snapshot.id)));
+    sorted.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.time().instant(), snapshot.id())));
     let judged = judge_sorted(&sorted, options, now);
-    let by_rule = |judged: &Judged<'_>| !judged.reasons.contains(&Reason::OwnRule);
+    let by_rule = |judged: &Judged<'_, S>| !judged.reasons.contains(&Reason::OwnRule);
     let emptied = !judged.iter().any(|judged| judged.keep) && judged.iter().any(by_rule);
     if emptied && !options.allow_empty && !options.none {
-        let detail = "the rules would remove the last snapshot of a group; allow it, or add a rule";
-        return Err(RepoError::Refused { detail: detail.to_owned() });
+        return Err(Refusal::Emptied);
     }
     Ok(judged)
 }
 
 /// With unchanged snapshots left out of the rules where the one that stands for them stays; otherwise they are judged as others are,
 /// so that no tree is lost that the rules would keep.
-fn judge_sorted<'s>(
-    sorted: &[&'s SnapshotFile],
+fn judge_sorted<'s, S: Candidate>(
+    sorted: &[&'s S],
     options: &KeepOptions,
     now: Timestamp,
-) -> Vec<Judged<'s>> {
+) -> Vec<Judged<'s, S>> {
     let mut unchanged = HashSet::new();
     if options.delete_unchanged {
         for pair in sorted.windows(2) {
             if let [newer, older] = pair
-                && newer.tree == older.tree
+                && newer.content() == older.content()
                 && !newer.must_keep(now)
                 && !newer.must_delete(now)
             {
-                unchanged.insert(newer.id);
+                unchanged.insert(newer.id());
             }
         }
     }
@@ -116,14 +150,15 @@ fn judge_sorted<'s>(
 }
 
 /// Unchanged snapshots of which no older one with their tree stays.
-fn without_older(judged: &[Judged<'_>]) -> HashSet<SnapshotId> {
+fn without_older<S: Candidate>(judged: &[Judged<'_, S>]) -> HashSet<S::Id> {
     let (mut lost, mut kept) = (HashSet::new(), None);
     for judged in judged.iter().rev() {
         if judged.keep {
-            kept = Some(judged.snapshot.tree);
-        } else if judged.reasons.contains(&Reason::Unchanged) && kept != Some(judged.snapshot.tree)
+            kept = Some(judged.snapshot.content());
+        } else if judged.reasons.contains(&Reason::Unchanged)
+            && kept != Some(judged.snapshot.content())
         {
-            lost.insert(judged.snapshot.id);
+            lost.insert(judged.snapshot.id());
         }
     }
     lost
@@ -144,14 +179,16 @@ struct Within {
     last: Option<i64>,
 }
 
-fn pass<'s>(
-    sorted: &[&'s SnapshotFile],
+fn pass<'s, S: Candidate>(
+    sorted: &[&'s S],
     options: &KeepOptions,
     now: Timestamp,
-    unchanged: &HashSet<SnapshotId>,
-) -> Vec<Judged<'s>> {
-    let counted = |snapshot: &SnapshotFile| {
-        !unchanged.contains(&snapshot.id) && !snapshot.must_keep(now) && !snapshot.must_delete(now)
+    unchanged: &HashSet<S::Id>,
+) -> Vec<Judged<'s, S>> {
+    let counted = |snapshot: &S| {
+        !unchanged.contains(&snapshot.id())
+            && !snapshot.must_keep(now)
+            && !snapshot.must_delete(now)
     };
     let oldest = sorted.iter().rposition(|snapshot| counted(snapshot));
     let mut counters: Vec<_> = Period::ALL
@@ -166,11 +203,11 @@ fn pass<'s>(
             (true, vec![Reason::OwnRule])
         } else if snapshot.must_delete(now) {
             (false, vec![Reason::OwnRule])
-        } else if unchanged.contains(&snapshot.id) {
+        } else if unchanged.contains(&snapshot.id()) {
             (false, vec![Reason::Unchanged])
         } else {
             let mut reasons = named(snapshot, options);
-            let place = Place { number, time: snapshot.time, oldest: oldest == Some(number) };
+            let place = Place { number, time: snapshot.time(), oldest: oldest == Some(number) };
             reasons.extend(counters.iter_mut().filter_map(|counter| counter.keeps(place)));
             reasons.extend(withins.iter_mut().filter_map(|within| within.keeps(place)));
             (!reasons.is_empty(), reasons)
@@ -181,16 +218,16 @@ fn pass<'s>(
 }
 
 /// Reasons that do not count.
-fn named(snapshot: &SnapshotFile, options: &KeepOptions) -> Vec<Reason> {
-    let id = snapshot.id.to_string();
+fn named<S: Candidate>(snapshot: &S, options: &KeepOptions) -> Vec<Reason> {
+    let id = snapshot.id().to_string();
     let by_id = options.ids.iter().any(|start| !start.is_empty() && id.starts_with(start.as_str()));
     let tags = options.tags.iter().filter(|tags| snapshot.has_tags(tags)).cloned();
     by_id.then_some(Reason::Id).into_iter().chain(tags.map(Reason::Tags)).collect()
 }
 
-fn withins(sorted: &[&SnapshotFile], options: &KeepOptions, now: Timestamp) -> Vec<Within> {
+fn withins<S: Candidate>(sorted: &[&S], options: &KeepOptions, now: Timestamp) -> Vec<Within> {
     // When all are in the future there is nothing to count back from: they stay.
-    let latest = sorted.iter().map(|snapshot| snapshot.time).find(|time| time.instant() < now);
+    let latest = sorted.iter().map(|snapshot| snapshot.time()).find(|time| time.instant() < now);
     let spans = options.within.iter().filter(|(_, span)| !span.is_zero());
     spans
         .map(|(period, span)| {
@@ -258,6 +295,3 @@ fn value(period: Period, place: Place) -> i64 {
         Period::Year => year,
     }
 }
-
-#[cfg(test)]
-mod tests;

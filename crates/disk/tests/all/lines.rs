@@ -1,65 +1,20 @@
 //! Several disks and writable snapshots at once, with clones, restores, sizes and deletes in any order, against plain arrays;
 //! and a power loss at every sync of such histories: what is visible then is the last commit or the one in flight.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests may stop"
-)]
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::sync::Arc;
 
 use tintype_disk::{Blocks, Disk, DiskView, check, create};
 use tintype_kv::MemoryKv;
-use tintype_model::{
-    AccessPoint, SnapshotId, SnapshotMeta, SnapshotName, VolumeId, VolumeKind, VolumeMeta,
-    VolumeName,
-};
-use tintype_segments::{MemoryFiles, Segments};
-use tintype_store::{LineRef, MomentRef, NewSnapshot, NewVolume, Store, StoreOptions};
+use tintype_model::{SnapshotId, VolumeId};
+use tintype_segments::MemoryFiles;
+use tintype_store::{LineRef, MomentRef, NewSnapshot, NewVolume, Store};
 
-type Done<T = ()> = Result<T, Box<dyn Error>>;
+use crate::setup::{Done, Rng, SPAN, new_snapshot, new_volume, open, seeds};
 
-const SPAN: u64 = 128 << 10;
 const LARGEST: u64 = 3 * SPAN;
 /// Lines and snapshots at once, at most: arrays are compared as a whole.
 const MANY: usize = 7;
-
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % n.max(1)
-    }
-
-    fn pick<T: Copy>(&mut self, from: impl Iterator<Item = T>) -> Option<T> {
-        let all: Vec<T> = from.collect();
-        let at = self.below(all.len() as u64) as usize;
-        all.get(at).copied()
-    }
-
-    /// A place that is often at a border of sectors, blocks or spans.
-    fn place(&mut self, end: u64) -> u64 {
-        let unit = [1, 512, 4096, 4096, SPAN][self.below(5) as usize];
-        self.below(end / unit + 1) * unit
-    }
-}
-
-fn time() -> jiff::Timestamp {
-    "2026-11-21T00:00:00Z".parse().unwrap()
-}
-
-fn open(kv: &Arc<MemoryKv>, files: &Arc<MemoryFiles>) -> Done<Arc<Store>> {
-    let segments = Segments::open(files.clone(), Default::default())?;
-    let options = StoreOptions { background: false, ..StoreOptions::default() };
-    Ok(Store::open(kv.clone(), Arc::new(segments), options)?)
-}
 
 /// What every name shows.
 #[derive(Clone, Default)]
@@ -151,15 +106,11 @@ impl World {
     }
 
     fn new_volume(&mut self) -> NewVolume {
-        let name = VolumeName::new(self.name()).unwrap();
-        NewVolume { meta: VolumeMeta::new(name, VolumeKind::Disk, time()) }
+        new_volume(&self.name())
     }
 
     fn new_snapshot(&mut self, source: Option<SnapshotId>, writable: bool) -> NewSnapshot {
-        let name = self.name();
-        let access = AccessPoint::new(format!("at-{name}")).unwrap();
-        let meta = SnapshotMeta::new(SnapshotName::new(name).unwrap(), access, time());
-        NewSnapshot { meta, unique_access_point: false, source, writable }
+        NewSnapshot { source, ..new_snapshot(&self.name(), writable) }
     }
 
     /// Notes what is durable, if there was a commit.
@@ -269,7 +220,7 @@ impl World {
 
     fn make_writable(&mut self) -> Done {
         let Some(id) = self.snapshot() else { return Ok(()) };
-        self.store.make_writable(id)?;
+        self.store.make_writable(id, &mut |_| ())?;
         self.now.snapshots.get_mut(&id).unwrap().1 = true;
         Ok(())
     }
@@ -345,11 +296,6 @@ impl World {
 fn sound(store: &Store) -> Result<(), String> {
     let report = store.fsck(false).map_err(|error| tintype_store::chain_text(&error))?;
     if report.problems.is_empty() { Ok(()) } else { Err(format!("{:?}", report.problems)) }
-}
-
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let count = std::env::var("TINTYPE_SEEDS").ok().and_then(|n| n.parse().ok());
-    1..count.unwrap_or(default) + 1
 }
 
 #[test]

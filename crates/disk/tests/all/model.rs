@@ -1,63 +1,18 @@
 //! Random operations on a disk against a plain array that is cloned at each snapshot: reads, allocation, changes, restores, power loss.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests may stop"
-)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tintype_disk::{Allocation, Blocks, Disk, DiskError, DiskView, Equal, changes, create};
 use tintype_kv::MemoryKv;
-use tintype_model::{
-    AccessPoint, SnapshotId, SnapshotMeta, SnapshotName, VolumeId, VolumeKind, VolumeMeta,
-    VolumeName,
-};
-use tintype_segments::{MemoryFiles, Segments};
-use tintype_store::{LineRef, MomentRef, NewSnapshot, NewVolume, Store, StoreOptions};
+use tintype_model::{SnapshotId, VolumeId};
+use tintype_segments::MemoryFiles;
+use tintype_store::{LineRef, MomentRef, Store};
 
-const SPAN: u64 = 128 << 10;
+use crate::setup::{Rng, SPAN, new_snapshot, new_volume, open, seeds, volume};
+
 const LARGEST: u64 = 5 * SPAN;
-
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % n.max(1)
-    }
-
-    /// A place that is often at a border of sectors, blocks or spans.
-    fn place(&mut self, end: u64) -> u64 {
-        let unit = [1, 512, 4096, 4096, SPAN][self.below(5) as usize];
-        self.below(end / unit + 1) * unit
-    }
-}
-
-fn time() -> jiff::Timestamp {
-    "2026-11-21T00:00:00Z".parse().unwrap()
-}
-
-fn open(kv: &Arc<MemoryKv>, files: &Arc<MemoryFiles>) -> Arc<Store> {
-    let segments = Segments::open(files.clone(), Default::default()).unwrap();
-    let options = StoreOptions { background: false, ..StoreOptions::default() };
-    Store::open(kv.clone(), Arc::new(segments), options).unwrap()
-}
-
-fn new_snapshot(name: &str, writable: bool) -> NewSnapshot {
-    let access = AccessPoint::new(format!("at-{name}")).unwrap();
-    let meta = SnapshotMeta::new(SnapshotName::new(name).unwrap(), access, time());
-    NewSnapshot { meta, unique_access_point: false, source: None, writable }
-}
-
-fn volume(store: &Arc<Store>, name: &str) -> VolumeId {
-    let meta = VolumeMeta::new(VolumeName::new(name).unwrap(), VolumeKind::Disk, time());
-    store.create_volume(NewVolume { meta }).unwrap().id
-}
 
 struct World {
     rng: Rng,
@@ -76,7 +31,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let (kv, files) = (Arc::new(MemoryKv::new()), Arc::new(MemoryFiles::new()));
-        let store = open(&kv, &files);
+        let store = open(&kv, &files).unwrap();
         let id = volume(&store, "d");
         create(&store, LineRef::Volume(id), 3 * SPAN + 512).unwrap();
         let disk = Disk::open(&store, LineRef::Volume(id)).unwrap();
@@ -254,14 +209,9 @@ fn compare(disk: &dyn Blocks, content: &[u8], what: &str) {
     }
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let count = std::env::var("TINTYPE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
-    1..count + 1
-}
-
 #[test]
 fn every_moment_equals_an_array() {
-    for seed in seeds() {
+    for seed in seeds(12) {
         let mut world = World::new(seed);
         for _ in 0..150 {
             world.step();
@@ -275,14 +225,14 @@ fn every_moment_equals_an_array() {
 
 #[test]
 fn a_power_loss_shows_the_last_commit() {
-    for seed in seeds() {
+    for seed in seeds(12) {
         let mut world = World::new(seed ^ 0xabcd);
         for _ in 0..40 + seed * 7 {
             world.step();
         }
         let kv = Arc::new(world.kv.crash(seed));
         let files = Arc::new(world.files.crash(seed));
-        let store = open(&kv, &files);
+        let store = open(&kv, &files).unwrap();
         let disk = Disk::open(&store, LineRef::Volume(world.volume)).unwrap();
         let (content, snapshots) = &world.durable;
         compare(&*disk, content, "live after the power loss");
@@ -301,8 +251,7 @@ fn clones_and_writable_snapshots_go_their_own_way() {
     world.write();
     world.snapshot();
     let id = world.pick().unwrap();
-    let meta = VolumeMeta::new(VolumeName::new("c").unwrap(), VolumeKind::Disk, time());
-    let clone = world.store.clone_snapshot(id, NewVolume { meta }).unwrap();
+    let clone = world.store.clone_snapshot(id, new_volume("c")).unwrap();
     let other = Disk::open(&world.store, LineRef::Volume(clone.id)).unwrap();
     other.write_at(10, b"clone").unwrap();
     let made = world.store.create_snapshot(world.volume, new_snapshot("w", true)).unwrap();
@@ -379,10 +328,10 @@ fn ranges_outside_and_odd_sizes_are_refused() {
 #[test]
 fn limits_hold_and_reserved_blocks_count() {
     let (kv, files) = (Arc::new(MemoryKv::new()), Arc::new(MemoryFiles::new()));
-    let store = open(&kv, &files);
-    let mut meta = VolumeMeta::new(VolumeName::new("d").unwrap(), VolumeKind::Disk, time());
-    meta.quota = Some(8 * 4096);
-    let id = store.create_volume(NewVolume { meta }).unwrap().id;
+    let store = open(&kv, &files).unwrap();
+    let mut new = new_volume("d");
+    new.meta.quota = Some(8 * 4096);
+    let id = store.create_volume(new).unwrap().id;
     create(&store, LineRef::Volume(id), 1 << 40).unwrap();
     let disk = Disk::open(&store, LineRef::Volume(id)).unwrap();
     disk.write_zeroes(1 << 30, 6 * 4096, true).unwrap();
@@ -398,7 +347,7 @@ fn limits_hold_and_reserved_blocks_count() {
 #[test]
 fn a_large_disk_shrinks_and_grows_with_zeroes() {
     let (kv, files) = (Arc::new(MemoryKv::new()), Arc::new(MemoryFiles::new()));
-    let store = open(&kv, &files);
+    let store = open(&kv, &files).unwrap();
     let id = volume(&store, "d");
     create(&store, LineRef::Volume(id), 1 << 44).unwrap();
     let disk = Disk::open(&store, LineRef::Volume(id)).unwrap();
@@ -420,7 +369,7 @@ fn a_large_disk_shrinks_and_grows_with_zeroes() {
 #[test]
 fn writes_during_a_restore_are_kept_or_live() {
     const BLOCKS: u64 = 4000;
-    let store = open(&Arc::default(), &Arc::default());
+    let store = open(&Arc::default(), &Arc::default()).unwrap();
     let id = volume(&store, "d");
     create(&store, LineRef::Volume(id), BLOCKS * 4096).unwrap();
     let disk = Disk::open(&store, LineRef::Volume(id)).unwrap();
@@ -456,4 +405,44 @@ fn writes_during_a_restore_are_kept_or_live() {
     }
     disk.close().unwrap();
     assert!(matches!(disk.write_at(0, &[2; 4096]), Err(DiskError::Gone)));
+}
+
+/// A delta takes the place of a disk only as long as nothing is written to it; what is written in that instant comes upon the delta.
+#[test]
+fn a_held_disk_is_replaced_before_the_next_write() {
+    let store = open(&Arc::default(), &Arc::default()).unwrap();
+    let id = volume(&store, "d");
+    create(&store, LineRef::Volume(id), 1 << 20).unwrap();
+    let disk = Disk::open(&store, LineRef::Volume(id)).unwrap();
+    let before = disk.generation();
+    disk.write_at(0, &[1; 4096]).unwrap();
+    assert!(disk.hold_at(before).is_none(), "it was written to since");
+    disk.flush().unwrap();
+    let other = store.create_snapshot(id, new_snapshot("other", true)).unwrap().id;
+    let beside = Disk::open(&store, LineRef::Snapshot(other)).unwrap();
+    beside.write_at(0, &[2; 8192]).unwrap();
+    for round in 0..20_u8 {
+        let written = AtomicBool::new(false);
+        let hold = disk.hold_at(disk.generation()).unwrap();
+        assert!(disk.hold_at(disk.generation()).is_none(), "one at a time");
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                disk.write_at(8192, &[10 + round; 4096]).unwrap();
+                written.store(true, Ordering::Release);
+            });
+            let mut block = [9; 4096];
+            for _ in 0..50 {
+                disk.read_at(8192, &mut block).unwrap();
+                std::thread::yield_now();
+            }
+            store.restore(id, other, None).unwrap();
+            store.sync().unwrap();
+            assert!(!written.load(Ordering::Acquire), "it waits");
+            drop(hold);
+            writer.join().unwrap();
+        });
+        let mut bytes = [0; 12288];
+        disk.read_at(0, &mut bytes).unwrap();
+        assert!(bytes[..8192] == [2; 8192] && bytes[8192..] == [10 + round; 4096], "{round}");
+    }
 }
