@@ -14,7 +14,7 @@ mod users;
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
-use tintype_model::UserName;
+use tintype_model::{TokenName, UserName};
 use tintype_store::Store;
 
 use self::records::{Changes, Records};
@@ -39,7 +39,8 @@ pub(crate) struct Access {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum By {
     Socket,
-    Token,
+    /// The token's name.
+    Token(TokenName),
     /// The session's id.
     Session(String),
 }
@@ -71,6 +72,16 @@ impl Caller {
         self.user.as_ref()
     }
 
+    /// In whose name things are done: the user, or the token that is nobody's. On the server's socket who asks says it.
+    #[must_use]
+    pub fn signature(&self) -> Option<String> {
+        match (&self.user, &self.by) {
+            (Some(user), _) => Some(user.to_string()),
+            (None, By::Token(name)) => Some(format!("token {name}")),
+            (None, By::Socket | By::Session(_)) => None,
+        }
+    }
+
     /// Refuses whoever may not do `what`.
     pub fn must_be(&self, role: Role, what: &str) -> AppResult<()> {
         if self.role >= role {
@@ -89,7 +100,7 @@ impl Caller {
     pub fn info(&self) -> WhoamiInfo {
         let by = match self.by {
             By::Socket => "socket",
-            By::Token => "token",
+            By::Token(_) => "token",
             By::Session(_) => "session",
         };
         WhoamiInfo { user: self.user.clone(), role: self.role, by: by.to_owned() }
@@ -121,7 +132,7 @@ impl App {
                 let token = records.tokens.get(parts.id).filter(|token| parts.fits(&token.hash));
                 let token = token.filter(|token| token.expires.is_none_or(|end| now < end));
                 let token = token.ok_or_else(unknown_token)?;
-                (token.user.clone(), token.role, By::Token)
+                (token.user.clone(), token.role, By::Token(token.name.clone()))
             }
             Kind::Session => {
                 let session = records.sessions.get(parts.id);

@@ -45,6 +45,8 @@ pub(super) struct Session {
     pub access_hash: String,
     pub access_expires: Timestamp,
     pub refresh_hash: String,
+    /// Of what all refresh tokens of the session share.
+    pub family_hash: String,
     pub refresh_expires: Timestamp,
 }
 

@@ -53,6 +53,11 @@ impl<'a> Parts<'a> {
         Some(Self { kind, id, secret })
     }
 
+    /// What all refresh tokens of its session share.
+    pub fn family(&self) -> &'a str {
+        self.secret.split_once('_').map_or("", |(family, _)| family)
+    }
+
     /// Is this the one whose hash was kept?
     pub fn fits(&self, kept: &str) -> bool {
         hash(self.secret) == kept
@@ -64,6 +69,18 @@ pub(super) fn token(kind: Kind, id: &str) -> AppResult<(Secret, String)> {
     let secret = random(32)?;
     let kept = hash(&secret);
     Ok((Secret(format!("{}_{id}_{secret}", kind.prefix())), kept))
+}
+
+/// A new refresh token of a session. All of one session share its family, which nothing else shows: whoever sends it has had one of them.
+pub(super) fn refresh_token(id: &str, family: &str) -> AppResult<(Secret, String)> {
+    let secret = format!("{family}_{}", random(32)?);
+    let kept = hash(&secret);
+    Ok((Secret(format!("{}_{id}_{secret}", Kind::Refresh.prefix())), kept))
+}
+
+/// What to keep of a family.
+pub(super) fn hash_family(family: &str) -> String {
+    hash(family)
 }
 
 /// So many random bytes in hexadecimal.

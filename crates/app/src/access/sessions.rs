@@ -1,12 +1,13 @@
 //! Sessions: a password gives a token for minutes and one to go on with.
 //!
 //! The second one is good for one use and gives both anew, so a stolen one is noticed by whoever comes second: then the session ends.
+//! Only one that was given out can end it: the session's id, which access tokens show, is not enough.
 
 use jiff::{SignedDuration, Timestamp};
 use tintype_model::UserName;
 
 use super::records::{Changes, Records, Session};
-use super::secret::{Kind, Parts, is_password, random, token};
+use super::secret::{Kind, Parts, hash_family, is_password, random, refresh_token, token};
 use super::{By, Caller};
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
@@ -43,8 +44,8 @@ impl App {
         if !known {
             return Err(refused());
         }
-        let id = random(8)?;
-        self.go_on(Changes::default().end(&over), &id, &request.user, now)
+        let (id, family) = (random(8)?, random(16)?);
+        self.go_on(Changes::default().end(&over), (&id, &family), &request.user, now)
     }
 
     /// The next tokens of a session.
@@ -56,13 +57,17 @@ impl App {
         let found = self.access.records.read().sessions.get(parts.id).cloned();
         let session = found.filter(|session| now < session.refresh_expires);
         let session = session.ok_or_else(refused_refresh)?;
+        let family = parts.family();
+        if hash_family(family) != session.family_hash {
+            return Err(refused_refresh());
+        }
         if !parts.fits(&session.refresh_hash) {
             // Somebody has used it already: one of the two is no friend.
             tracing::warn!(user = %session.user, "a refresh token came twice: the session ends");
             self.change_access(Changes::default().remove::<Session>(parts.id))?;
             return Err(refused_refresh());
         }
-        self.go_on(Changes::default(), parts.id, &session.user, now)
+        self.go_on(Changes::default(), (parts.id, family), &session.user, now)
     }
 
     /// Ends the caller's session.
@@ -76,12 +81,12 @@ impl App {
     fn go_on(
         &self,
         changes: Changes,
-        id: &str,
+        (id, family): (&str, &str),
         user: &UserName,
         now: Timestamp,
     ) -> AppResult<SessionMade> {
         let (access_token, access_hash) = token(Kind::Session, id)?;
-        let (refresh_token, refresh_hash) = token(Kind::Refresh, id)?;
+        let (refresh_token, refresh_hash) = refresh_token(id, family)?;
         let after = |seconds: u32| {
             now.checked_add(SignedDuration::from_secs(seconds.into())).unwrap_or(Timestamp::MAX)
         };
@@ -90,6 +95,7 @@ impl App {
             access_hash,
             access_expires: after(ACCESS_SECONDS),
             refresh_hash,
+            family_hash: hash_family(family),
             refresh_expires: after(REFRESH_SECONDS),
         };
         self.change_access(changes.put(id, session)?)?;

@@ -73,6 +73,12 @@ fn sessions_survive_a_restart_end_in_time_and_rotate() {
     let second = refresh(&first.refresh_token).unwrap();
     assert!(world.who(&first.access_token).is_err());
     assert!(world.who(&second.access_token).is_ok());
+    // Whoever only knows the session's id does not end it.
+    let id = second.access_token.0.split('_').nth(1).unwrap();
+    for forged in [format!("ttr_{id}_0_0"), format!("ttr_{id}_0"), format!("ttr_{id}_")] {
+        assert!(refresh(&Secret(forged)).is_err());
+    }
+    assert!(world.who(&second.access_token).is_ok());
     // The old one comes again: both ends of the session are cut.
     assert!(refresh(&first.refresh_token).is_err());
     assert!(world.who(&second.access_token).is_err());
@@ -112,6 +118,26 @@ fn tokens_do_no_more_than_their_user_and_go_with_it() {
     assert!(world.who(&short.token).is_ok());
     let later = Timestamp::now() + jiff::SignedDuration::from_secs(3601);
     assert!(world.app.identify(&short.token, later).is_err());
+}
+
+#[test]
+fn a_token_of_nobody_signs_with_its_name_and_has_no_power_over_others() {
+    let world = World::new();
+    let make = |name, role| world.app.token_create(&Caller::local(), &token(name, role)).unwrap();
+    let (reader, admin) = (make("r", Role::Reader), make("a", Role::Admin));
+    let caller = world.who(&reader.token).unwrap();
+    assert_eq!(caller.signature().unwrap(), "token r");
+    assert_eq!(Caller::local().signature(), None);
+    let listed = world.app.token_list(&caller).unwrap();
+    assert_eq!(listed, [reader.info]);
+    let refused = world.app.token_delete(&caller, &"a".parse().unwrap()).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::NotFound);
+    let refused = world.app.token_create(&caller, &token("more", Role::Reader)).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Forbidden);
+    world.app.token_delete(&caller, &"r".parse().unwrap()).unwrap();
+    assert!(world.who(&reader.token).is_err());
+    let admin = world.who(&admin.token).unwrap();
+    assert!(world.app.token_create(&admin, &token("more", Role::Reader)).is_ok());
 }
 
 #[test]

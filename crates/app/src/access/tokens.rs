@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use tintype_model::TokenName;
 
-use super::Caller;
 use super::records::{Changes, Records, Token};
 use super::secret::{Kind, random, token};
+use super::{By, Caller};
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
 use crate::types::{DeletedInfo, Role, TokenCreate, TokenInfo, TokenMade};
@@ -21,13 +21,27 @@ impl Token {
         }
     }
 
+    /// Those that were made on the server's socket are nobody's: each of them has only itself.
     fn is_for(&self, caller: &Caller) -> bool {
-        caller.role() == Role::Admin || self.user.as_ref() == caller.user()
+        let own = match (caller.user(), &caller.by) {
+            (Some(user), _) => self.user.as_ref() == Some(user),
+            (None, By::Token(name)) => self.name == *name,
+            (None, _) => false,
+        };
+        own || caller.role() == Role::Admin
     }
 }
 
 fn find<'a>(records: &'a Records, name: &TokenName) -> Option<(&'a String, &'a Token)> {
     records.tokens.iter().find(|(_, token)| token.name == *name)
+}
+
+/// A token that is lost must be gone when it is deleted or over: it leaves no others behind.
+fn refuse_offspring(caller: &Caller) -> AppResult<()> {
+    match caller.by {
+        By::Token(_) => caller.must_be(Role::Admin, "token made with a token"),
+        By::Socket | By::Session(_) => Ok(()),
+    }
 }
 
 impl App {
@@ -43,6 +57,7 @@ impl App {
     /// A new one, which is the caller's.
     pub fn token_create(&self, caller: &Caller, wish: &TokenCreate) -> AppResult<TokenMade> {
         caller.must_be(wish.role, &format!("token with the role {}", wish.role))?;
+        refuse_offspring(caller)?;
         let now = Timestamp::now();
         let _one_change = self.access.changes.lock();
         if find(&self.access.records.read(), &wish.name).is_some() {

@@ -63,7 +63,7 @@ pub struct SnapshotCreate {
     #[serde(default)]
     #[schema(value_type = Option<schema::DeleteWish>)]
     pub delete: Option<DeleteWish>,
-    /// Who asks; the user of the server when absent.
+    /// Who asks; the user of the server when absent. It is heard on the server's socket only: elsewhere the token says it.
     #[serde(default)]
     pub user: Option<String>,
 }

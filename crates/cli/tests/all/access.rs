@@ -29,6 +29,15 @@ fn filled(path: &str, name: &str) -> String {
     path.replace("{name}", name).replace("{volume}", name)
 }
 
+/// What its query must have.
+fn needed(operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let needed = parameters.filter(|one| one["in"] == "query" && one["required"] == true);
+    let pairs: Vec<String> =
+        needed.map(|one| format!("{}=x", one["name"].as_str().unwrap())).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
 fn listening() -> World {
     let mut world = World::empty();
     world.start(&["--listen", "127.0.0.1:0"]);
@@ -77,7 +86,8 @@ fn every_operation_refuses_bad_bodies_methods_and_names() {
     let admin = headers_of(&world, "admin");
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
     for (method, path, operation) in operations() {
-        let request = format!("{method} {}", filled(&path, "x"));
+        let needed = needed(&operation);
+        let request = format!("{method} {}{needed}", filled(&path, "x"));
         let refused = |request: &str, more: &str, wanted: u16| {
             let (status, problem) = ask(&world, request, &format!("{admin}{more}"));
             assert_eq!(
@@ -93,7 +103,7 @@ fn every_operation_refuses_bad_bodies_methods_and_names() {
         }
         if path.contains('{') {
             for name in ["..%2f..%2fetc%2fpasswd", "%2e%2e", "a%00b"] {
-                refused(&format!("{method} {}", filled(&path, name)), "", 400);
+                refused(&format!("{method} {}{needed}", filled(&path, name)), "", 400);
             }
         }
         let other = METHODS.iter().find(|method| document["paths"][&path][*method].is_null());
@@ -192,10 +202,14 @@ fn another_machine_comes_in_over_tls() {
     assert!(world.fails(&format!("status {there}"), 1).contains("who asks"));
     let said = world.fails(&format!("status --server {url} --token-file token"), 1);
     assert!(said.contains("is not trusted"), "{said}");
-    // Images go both ways, too.
+    // Images go both ways, too. A file cannot be handed over there, so it is written here, with its holes.
     world.ok(&format!("disk create d --size 1M {there} --token-file token"));
-    world.ok(&format!("disk export d image --format raw {there} --token-file token"));
-    assert_eq!(std::fs::metadata(world.path("image")).unwrap().len(), 1 << 20);
+    for format in ["raw", "qcow2"] {
+        world.ok(&format!("disk export d {format} --format {format} {there} --token-file token"));
+        world.ok(&format!("disk import {format} from-{format} {there} --token-file token"));
+    }
+    let raw = std::fs::metadata(world.path("raw")).unwrap();
+    assert_eq!((raw.len(), std::os::unix::fs::MetadataExt::blocks(&raw)), (1 << 20, 0));
 }
 
 #[test]
@@ -270,6 +284,8 @@ fn a_snapshot_is_reached_by_the_kind_of_its_volume() {
         assert_eq!(status, 200, "{method} {path}: {answer}");
         answer
     };
+    let wish = json!({"snapshot": "f@signed", "user": "root"});
+    assert_eq!(send("POST", "/snapshots", wish)["user"], "token admin", "a name was believed");
     for (kind, volume) in [("filesystems", "f"), ("disks", "d"), ("volumes", "f")] {
         world.ok(&format!("snapshot create {volume}@a"));
         let path = format!("/{kind}/{volume}/snapshots/a");

@@ -30,8 +30,8 @@ pub fn resource() -> Resource {
             named("create_snapshot", "Take a snapshot"),
             |call, mut wish: SnapshotCreate| {
                 // Nobody takes snapshots in the name of somebody else.
-                if let Some(user) = call.caller()?.user() {
-                    wish.user = Some(user.to_string());
+                if let Some(name) = call.caller()?.signature() {
+                    wish.user = Some(name);
                 }
                 call.app.snapshot_create(&wish)
             },
