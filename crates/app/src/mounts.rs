@@ -120,7 +120,18 @@ impl App {
         self.refuse_shown(dir)?;
         // Before anything else looks at the folder: what hangs there would take us with it.
         self.mounter.repair(dir).map_err(|e| mount_error(&object, dir, &e))?;
-        make_dir(dir)?;
+        let made = make_dir(dir)?;
+        self.mount_on(volume, dir, below).inspect_err(|_| {
+            // Only while they are empty; somebody may have put something there.
+            let removed = made.iter().try_for_each(std::fs::remove_dir);
+            tracing::debug!(?removed, ?made, "folders made for a mount that failed");
+        })
+    }
+
+    /// As [`App::mount_now`], on a folder that is there.
+    fn mount_on(&self, volume: &Volume, dir: &Path, below: Below) -> AppResult<()> {
+        let name = &volume.meta.name;
+        let object = format!("filesystem {name}");
         if below == Below::Nothing {
             refuse_files(dir)?;
         }
@@ -212,14 +223,17 @@ fn place(dir: &Path) -> PathBuf {
     }
 }
 
-/// Makes the folder if nothing is there.
-fn make_dir(dir: &Path) -> AppResult<()> {
-    match std::fs::symlink_metadata(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(dir).map_err(|e| AppError::io(dir, "make the mount folder", &e))
-        }
-        _ => Ok(()),
+/// Makes the folder, and those above it, if nothing is there. Answers what was made, innermost first.
+fn make_dir(dir: &Path) -> AppResult<Vec<PathBuf>> {
+    let absent = |dir: &&Path| {
+        let found = std::fs::symlink_metadata(dir);
+        found.is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+    };
+    let missing: Vec<_> = dir.ancestors().take_while(absent).map(Path::to_owned).collect();
+    if !missing.is_empty() {
+        std::fs::create_dir_all(dir).map_err(|e| AppError::io(dir, "make the mount folder", &e))?;
     }
+    Ok(missing)
 }
 
 /// What a mount would hide is seldom meant to be hidden. A folder that cannot be listed is told of by mounting.

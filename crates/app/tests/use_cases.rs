@@ -83,9 +83,10 @@ fn filesystems_are_made_changed_and_deleted() {
 fn a_filesystem_that_cannot_be_mounted_is_not_made() {
     let f = fixture(None);
     let mut other = wish("other");
-    other.mount = Some(f.dir.path().join("other"));
+    other.mount = Some(f.dir.path().join("other/deeper"));
     assert_eq!(f.app.fs_create(&other).unwrap_err().kind, ErrorKind::Unavailable);
     assert_eq!(f.app.fs_list().unwrap().len(), 1);
+    assert!(!f.dir.path().join("other").exists(), "the folder that was made for it stays");
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub(crate) struct Edit<'a> {
     orphans: Vec<(u64, bool)>,
     charges: Vec<Charge>,
     quotas: Vec<quotas::Note>,
+    leaving: Option<(u64, u64)>,
     blocks: i64,
     inodes: i64,
     next_ino: u64,
@@ -77,6 +78,7 @@ impl<'a> Edit<'a> {
             orphans: Vec::new(),
             charges: Vec::new(),
             quotas: Vec::new(),
+            leaving: None,
             blocks: 0,
             inodes: 0,
             next_ino,
@@ -282,6 +284,11 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
+    /// Of a nameless inode that is being removed this many blocks are left; 0 when it is gone.
+    pub(crate) const fn leaves(&mut self, ino: u64, blocks: u64) {
+        self.leaving = Some((ino, blocks));
+    }
+
     /// By how many bytes the tree's records grow.
     pub(crate) fn record_growth(&mut self) -> i64 {
         let mut growth = 0;
@@ -355,6 +362,9 @@ impl<'a> Edit<'a> {
             }
         }
         state.quotas.apply(self.quotas, &self.charges);
+        if let Some((ino, blocks)) = self.leaving {
+            state.leaving.note(ino, blocks);
+        }
         let sup = &mut state.sup;
         let changed = self.blocks != 0 || self.inodes != 0 || sup.next_ino != self.next_ino;
         sup.next_ino = self.next_ino;

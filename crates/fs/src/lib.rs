@@ -22,6 +22,7 @@ mod inode;
 mod ioctl;
 mod keeper;
 mod keys;
+mod leaving;
 mod listing;
 mod moments;
 mod mounted;

@@ -29,7 +29,7 @@ const HOUSE: std::time::Duration = std::time::Duration::from_millis(700);
 /// Blocks and inodes that a filesystem uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TreeUsage {
-    /// Blocks of 4 KiB in files, reserved ones included.
+    /// Blocks of 4 KiB in files, reserved ones included. Of a mounted filesystem without those of files that are being removed.
     pub blocks: u64,
     /// Inodes, those without a name included.
     pub inodes: u64,
@@ -144,7 +144,7 @@ impl Mounted {
     #[must_use]
     pub fn usage(&self) -> TreeUsage {
         let state = self.live.state.lock();
-        TreeUsage { blocks: state.sup.blocks, inodes: state.sup.inodes }
+        TreeUsage { blocks: state.live().blocks, inodes: state.sup.inodes }
     }
 
     /// One bounded step of removing files without a name; true when work is left. A thread of

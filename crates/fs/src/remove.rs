@@ -1,7 +1,7 @@
 //! Removing names, and what becomes of inodes that lost their last one.
 //!
 //! A nameless inode is marked; it goes when the kernel holds it no more, large ones in bounded
-//! steps. Marks that a crash left behind are found at the next mount.
+//! steps; what it maps counts for no limit from the first of them on. Marks that a crash left behind are found at the next mount.
 
 use crate::create::check_parent;
 use crate::edit::Edit;
@@ -110,7 +110,10 @@ impl Tree {
         if !edit.state.orphans.contains(&ino) || self.nodes.is_held(self.node(ino)) {
             return Ok(true);
         }
-        edit.reap(ino)
+        let gone = edit.reap(ino)?;
+        let left = if gone { 0 } else { edit.inode(ino)?.blocks };
+        edit.leaves(ino, left);
+        Ok(gone)
     }
 }
 

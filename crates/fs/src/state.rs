@@ -4,6 +4,7 @@ use crate::dircache::{DirCache, Numbers};
 use crate::error::Result;
 use crate::inode::{Inode, now};
 use crate::keys::{self, ROOT_INO};
+use crate::leaving::Leaving;
 use crate::limits::Live;
 use crate::quotas::Quotas;
 use crate::reading;
@@ -27,6 +28,8 @@ pub(crate) struct State {
     pub(crate) dirs: DirCache,
     /// Nameless inodes.
     pub(crate) orphans: Numbers,
+    /// Those of them that are being removed.
+    pub(crate) leaving: Leaving,
     /// The extent whose staged blocks got a second reference: it is not changed in place any more.
     pub(crate) shared_extent: Option<u64>,
 }
@@ -55,6 +58,7 @@ impl State {
             quotas,
             dirs: DirCache::default(),
             orphans: Numbers::default(),
+            leaving: Leaving::default(),
             shared_extent: None,
         };
         if fresh {
@@ -92,12 +96,23 @@ impl State {
             ControlFlow::Continue(())
         })?;
         self.orphans = found;
+        self.leaving = Leaving::default();
         Ok(())
+    }
+
+    /// Nameless inodes that nobody holds count for no limit any more. One that cannot be read goes on counting.
+    pub(crate) fn find_leaving(&mut self, held: impl Fn(u64) -> bool) {
+        for ino in self.orphans.iter().copied().filter(|ino| !held(*ino)) {
+            if let Ok((inode, _)) = reading::inode(&mut self.line, ino) {
+                self.leaving.note(ino, inode.blocks);
+            }
+        }
     }
 
     /// What the limits look at.
     pub(crate) const fn live(&self) -> Live {
-        Live { blocks: self.sup.blocks, records: self.records }
+        let blocks = self.sup.blocks.saturating_sub(self.leaving.blocks());
+        Live { blocks, records: self.records }
     }
 
     /// Writes the counters if they changed.

@@ -53,6 +53,7 @@ impl Tree {
     ) -> Result<Arc<Self>> {
         store.serve(line, |fresh| {
             let mut state = State::load(fresh)?;
+            state.find_leaving(|ino| nodes.is_held(pack(slot, ino)));
             state.records = limits.records_at_opening(store, state.sup.blocks, state.sup.inodes);
             Ok(Arc::new(Self {
                 slot,
@@ -159,6 +160,7 @@ impl LineOwner for Tree {
             if let Err(error) = state.reload() {
                 tracing::error!(%error, "the restored tree cannot be read");
             }
+            state.find_leaving(|ino| self.nodes.is_held(self.node(ino)));
             let (blocks, inodes) = (state.sup.blocks, state.sup.inodes);
             state.records = self.limits.records_at_opening(&self.store, blocks, inodes);
             self.has_orphans.store(!state.orphans.is_empty(), Ordering::Release);

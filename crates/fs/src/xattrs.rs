@@ -19,7 +19,11 @@ fn check_name(name: &[u8]) -> Result<()> {
         return refuse(libc::ERANGE);
     }
     let known = [b"user.".as_slice(), b"trusted.", b"security."];
-    let prefix = known.iter().any(|p| name.starts_with(p) && name.len() > p.len());
+    if known.contains(&name) {
+        // A namespace without a name in it.
+        return refuse(libc::EINVAL);
+    }
+    let prefix = known.iter().any(|p| name.starts_with(p));
     if prefix || name == acl::ACCESS || name == acl::DEFAULT {
         Ok(())
     } else {

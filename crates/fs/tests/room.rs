@@ -98,3 +98,54 @@ fn metadata_leaves_the_reserve_of_the_disk_alone() {
     std::thread::sleep(std::time::Duration::from_millis(30));
     f.mkdir(ROOT, "again");
 }
+
+/// A large file goes in steps; its blocks are nobody's from the first on, whether its name was removed or taken by another.
+#[test]
+fn a_removed_file_counts_for_no_limit_while_it_goes() {
+    const SPARSE: u64 = 1 << 17;
+    const MAPS: u64 = 300;
+    const BLOCKS: u64 = MAPS + 10;
+    type Remove = dyn Fn(&Fixture);
+    let removals: [&Remove; 2] = [&|f| f.fs.unlink(&ME, ROOT, b"a").unwrap(), &|f| {
+        f.create(ROOT, "other");
+        f.fs.rename(&ME, ROOT, b"other", ROOT, b"a", 0).unwrap();
+    }];
+    for remove in removals {
+        let f = Fixture::new();
+        let limits = |f: &Fixture, quota, capacity| {
+            f.store
+                .update_volume(f.volume, &mut |meta| {
+                    (meta.quota, meta.capacity) = (quota, capacity);
+                })
+                .unwrap();
+            f.fs.refresh_limits();
+        };
+        limits(&f, Some(BLOCKS * 4096), None);
+        let a = f.create(ROOT, "a");
+        (0..MAPS).for_each(|n| f.write(a, n * SPARSE, &[1; 4096]));
+        f.store.sync().unwrap();
+        assert_eq!(f.fs.statfs(ROOT).unwrap().free, 10);
+        remove(&f);
+        assert_eq!(f.fs.statfs(ROOT).unwrap().free, 10, "somebody holds it");
+        f.fs.forget(a, u64::MAX);
+        assert_eq!(f.fs.statfs(ROOT).unwrap().free, BLOCKS);
+        assert_eq!(f.fs.usage().blocks, 0);
+        // A crash finds it half gone.
+        f.store.sync().unwrap();
+        let Fixture { kv, files, store, volume, fs } = f;
+        let (kv_left, files_left) = (Arc::new(kv.crash(1)), Arc::new(files.crash(1)));
+        drop((fs, store));
+        let store = open_store(&kv_left, &files_left);
+        let fs = tintype_fs::Mounted::open(Arc::clone(&store), volume).unwrap();
+        let f = Fixture { kv: kv_left, files: files_left, store, volume, fs };
+        assert_eq!(f.fs.statfs(ROOT).unwrap().free, BLOCKS);
+        let b = f.create(ROOT, "b");
+        f.write(b, 0, &vec![2; BLOCKS as usize * 4096]);
+        let more = f.fs.write(&ME, b, Handle(0), BLOCKS * 4096, &[2; 4096], WriteFlags::default());
+        assert_eq!(code(more), libc::EDQUOT);
+        while f.fs.step_orphans().unwrap() {}
+        assert_eq!(f.fs.statfs(ROOT).unwrap().free, 0);
+        assert_eq!(f.fs.usage().blocks, BLOCKS);
+        f.store.check().unwrap();
+    }
+}

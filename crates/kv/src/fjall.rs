@@ -259,6 +259,10 @@ impl Kv for FjallKv {
         room.ensure(&Need { beside, ..self.need(bytes / ROW_BYTES, bytes, frees) })
     }
 
+    fn kept_bytes(&self) -> u64 {
+        self.need(0, 0, false).kept_of_disk()
+    }
+
     fn sync(&self) -> Result<(), KvError> {
         let covered = *self.written.lock();
         self.db.persist(PersistMode::SyncData).map_err(|e| self.error("sync", e))?;

@@ -67,6 +67,12 @@ pub trait Kv: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Bytes of the disk that ordinary batches leave free as things stand, so that what follows from them finds room. Every batch
+    /// that goes to disk makes it a little more.
+    fn kept_bytes(&self) -> u64 {
+        0
+    }
+
     /// Makes every batch durable whose write returned before this call.
     ///
     /// # Errors

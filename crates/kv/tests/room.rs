@@ -269,6 +269,23 @@ fn an_almost_full_disk_never_ends_the_engine() {
     kv.sync().unwrap();
 }
 
+/// With what is said to be kept, and a little for the batch and the filesystem's own blocks, a batch is taken; with much less, not.
+#[test]
+fn what_is_kept_is_what_batches_are_refused_for() {
+    let Some(disk) = Disk::new() else { return };
+    let kv = open(&disk.kv());
+    for n in 0..60 {
+        kv.write(batch(n, 50_000)).unwrap();
+    }
+    let kept = kv.kept_bytes();
+    assert!((2 * MIB..32 * MIB).contains(&kept), "{kept}");
+    let enough = disk.fill(kept + MIB);
+    kv.write(batch(100, 10_000)).unwrap();
+    drop(fs::remove_file(enough));
+    let _other = disk.fill(kv.kept_bytes() - 3 * MIB);
+    assert!(matches!(kv.write(batch(101, 10_000)), Err(KvError::NoSpace { .. })));
+}
+
 #[test]
 fn room_is_asked_for_before_a_batch_is_made() {
     let Some(disk) = Disk::new() else { return };

@@ -516,7 +516,7 @@ mod tests {
 
     #[test]
     fn what_changed_in_memory_is_noticed_in_both_ways_of_comparing() {
-        let text: Vec<u8> = (0..400_000u32).flat_map(|i| (i / 3).to_le_bytes()).collect();
+        let text: Vec<u8> = (0..400_001u32).flat_map(|i| (i / 3).to_le_bytes()).collect();
         for (length, compress) in [(1, false), (70_000, true), (1_600_000, true), (200_000, false)]
         {
             let plain = &text[..length];

@@ -25,7 +25,7 @@ use tintype_segments::{BLOCK, Codec, EXTENT_BLOCKS, Encoded, ExtentId, Stored, e
 const WRITE_GROUP: usize = 16;
 
 /// Room that such a group takes at most.
-const AHEAD_BYTES: u64 = (WRITE_GROUP * EXTENT_BLOCKS * BLOCK) as u64;
+pub(crate) const AHEAD_BYTES: u64 = (WRITE_GROUP * EXTENT_BLOCKS * BLOCK) as u64;
 
 /// Proof that the caller holds the commit lock.
 pub(crate) type CommitGuard<'s> = MutexGuard<'s, ()>;

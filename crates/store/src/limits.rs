@@ -20,11 +20,12 @@ pub const PLENTY: u64 = 1 << 38;
 const FRESH: Duration = Duration::from_millis(500);
 /// How long the figures are trusted when room is short.
 const SHORT: Duration = Duration::from_millis(20);
-/// Bytes of the store's disk that growing files leave alone, so that commits, deletes and cleaning go on.
-const RESERVE: (u64, u64) = (64 << 20, 256 << 20);
+/// Bytes of the store's disk that growing files leave alone beyond what the store says that it needs: for records that turn out larger
+/// than was estimated, and for what other trees take between two questions.
+const SLACK: (u64, u64) = (3 << 20, 256 << 20);
 
-fn reserve(total: u64) -> u64 {
-    (total / 8).clamp(RESERVE.0.min(total / 2), RESERVE.1)
+fn slack(total: u64) -> u64 {
+    (total / 32).clamp(SLACK.0.min(total / 16), SLACK.1)
 }
 
 /// Total and free bytes of where the store lies.
@@ -43,7 +44,16 @@ struct Known {
     replaced: u64,
     commits: u64,
     space: Option<Space>,
+    /// Bytes of the disk that are left alone.
+    reserve: u64,
     asked: Option<Instant>,
+}
+
+impl Known {
+    /// Bytes of the disk that growth may take.
+    fn usable(&self) -> Option<u64> {
+        self.space.map(|(_, free)| free.saturating_sub(self.reserve))
+    }
 }
 
 /// Why something may not grow.
@@ -119,7 +129,7 @@ impl Limits {
     /// Asks the store again when the figures are old. Not to be called under a tree's lock.
     pub fn refresh(&self, store: &Store) {
         let mut known = self.known.lock();
-        let roomy = known.space.is_some_and(|(total, free)| free > reserve(total) * 16);
+        let roomy = known.space.is_some_and(|(_, free)| free / 16 > known.reserve);
         let trusted = if roomy && known.capacity.is_none() { FRESH } else { SHORT };
         if known.asked.is_some_and(|at| at.elapsed() < trusted) {
             return;
@@ -135,9 +145,10 @@ impl Limits {
         };
         let waiting = store.unwritten_bytes();
         let space = self.probe.lock().as_ref().and_then(|probe| probe());
-        let commits = store.commits();
+        let (commits, kept) = (store.commits(), store.kept_bytes());
         let mut known = self.known.lock();
         known.space = space.map(|(total, free)| (total, free.saturating_sub(waiting)));
+        known.reserve = space.map_or(0, |(total, _)| slack(total).saturating_add(kept));
         known.snapshots = snapshots;
         if known.commits != commits || held != known.held {
             (known.held, known.commits, known.replaced) = (held, commits, 0);
@@ -166,20 +177,24 @@ impl Limits {
             return Err(Refusal::Capacity);
         }
         let wanted = bytes(need.grow).saturating_add(need.records);
-        let short = |(total, free): Space| wanted.saturating_add(reserve(total)) > free;
-        if grows && known.space.is_some_and(short) {
+        if grows && known.usable().is_some_and(|usable| wanted > usable) {
             return Err(Refusal::Room);
+        }
+        if let Some((_, free)) = &mut known.space {
+            // Nobody asks the disk again for a while.
+            *free = free.saturating_sub(wanted);
         }
         known.replaced = replaced;
         Ok(())
     }
 
-    /// All blocks and free blocks, as the limits allow something that holds this.
+    /// All blocks, and free blocks that can be used, as the limits allow something that holds this.
     pub fn room(&self, holds: Live) -> (u64, u64) {
         let known = self.known.lock();
         let live = holds.blocks;
         let mut total = known.space.map_or(PLENTY, |space| space.0 / BLOCK);
-        let mut free = known.space.map_or(PLENTY.saturating_sub(live), |space| space.1 / BLOCK);
+        let usable = known.usable().map(|bytes| bytes / BLOCK);
+        let mut free = usable.unwrap_or_else(|| PLENTY.saturating_sub(live));
         if let Some(capacity) = known.capacity.map(|bytes| bytes / BLOCK) {
             total = total.min(capacity);
             let rest = known.held.saturating_add(holds.records).div_ceil(BLOCK);
@@ -232,8 +247,26 @@ mod tests {
         assert_eq!(limits.room(Live { blocks: 5, records: BLOCK + 1 }).1, 3);
         limits.set(None, None);
         assert!(limits.check(live, need).is_ok());
-        limits.known.lock().space = Some((1 << 40, RESERVE.1 + 99));
+        limits.known.lock().space = Some((1 << 40, 99));
         assert_eq!(limits.check(live, need), Err(Refusal::Room));
         assert!(limits.check(live, Need::default()).is_ok());
+    }
+
+    /// What is offered can be used, to the block, without asking the disk in between; and a small disk is not mostly reserve.
+    #[test]
+    fn what_the_disk_is_said_to_have_can_be_used() {
+        for total in [64 << 20, 107 << 20, 200 << 20, 1 << 30, 1 << 40_u64] {
+            let limits = Limits::new(None);
+            let reserve = slack(total);
+            assert!(reserve <= total / 16, "{total}");
+            (limits.known.lock().space, limits.known.lock().reserve) =
+                (Some((total, total)), reserve);
+            let (all, free) = limits.room(blocks(0));
+            assert_eq!((all, free), (total / BLOCK, (total - reserve) / BLOCK));
+            assert_eq!(limits.check(blocks(0), grow(free - 1)), Ok(()));
+            assert_eq!(limits.room(blocks(free - 1)).1, 1);
+            assert_eq!(limits.check(blocks(free - 1), grow(1)), Ok(()));
+            assert_eq!(limits.check(blocks(free), grow(1)), Err(Refusal::Room));
+        }
     }
 }

@@ -7,7 +7,8 @@
 //! Snapshots and volumes can be deleted meanwhile: such a commit leaves the lines alone, and its batch may use the
 //! room that the engine keeps for batches that free space.
 
-use crate::commit::CommitGuard;
+use crate::clean::GROUP_BYTES;
+use crate::commit::{AHEAD_BYTES, CommitGuard};
 use crate::error::{Result, StoreError};
 use crate::lines::LineOwner;
 use crate::live::Frozen;
@@ -80,6 +81,12 @@ impl Round {
 }
 
 impl Store {
+    /// Free bytes of the disk that new data must leave: the record engine's, and what cleaning and writing ahead need.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        self.shared.kv.kept_bytes().saturating_add(AHEAD_BYTES + GROUP_BYTES)
+    }
+
     /// Whether the last commit found no room.
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)

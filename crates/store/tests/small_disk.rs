@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tintype_kv::{FjallKv, Options as KvOptions};
 use tintype_model::{SnapshotId, VolumeId};
 use tintype_segments::{FolderFiles, Options, Segments};
+use tintype_store::limits::{Limits, Live, Need};
 use tintype_store::{Key, LineRef, NewVolume, Store, StoreOptions};
 use world::{Owner, State, Val, World, block, compare, serve};
 
@@ -219,5 +220,53 @@ fn a_full_tmpfs_of_64_mib() {
 fn a_full_ext4_of_300_mib() {
     if let Some(disk) = Disk::ext4() {
         fill_and_go_on(&disk);
+    }
+}
+
+/// What is offered on an empty disk can be written but for what its own records take, all of it is synced, and little is kept.
+fn offers_what_it_takes(disk: &Disk) {
+    let store = disk.open();
+    let mut names = World::new(1);
+    let meta = names.store.volumes()[0].meta.clone();
+    let id = store.create_volume(NewVolume { meta }).unwrap().id;
+    let mut tree = Tree::serve(&store, id, State::new());
+    let limits = Limits::new(Some(id));
+    let at = disk.path().to_owned();
+    limits.set_probe(Box::new(move || {
+        let disk = rustix::fs::statvfs(&at).ok()?;
+        Some((disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize))
+    }));
+    let need = Need { grow: 32, ..Need::default() };
+    let live = |written: u64| Live { blocks: written * 32, records: 0 };
+    limits.refresh(&store);
+    let (all, offered) = limits.room(live(0));
+    assert!(offered * 4 >= all * 3, "{offered} of {all} blocks are offered");
+    let (mut written, mut refused) = (0, 0);
+    while refused < 3 {
+        limits.refresh(&store);
+        if limits.check(live(written), need).is_ok() {
+            tree.write(key(written));
+            (written, refused) = (written + 1, 0);
+        } else {
+            refused += 1;
+        }
+        if refused > 0 || written % 16 == 0 {
+            // What was accepted is never refused later.
+            store.sync().unwrap();
+            std::thread::sleep(Duration::from_millis(25));
+        }
+    }
+    let rest = limits.room(live(written)).1;
+    assert!(rest < 32 && limits.room(live(written)).0 == all, "{rest} blocks are left");
+    assert!(written * 32 * 100 >= offered * 88, "{} of {offered} blocks", written * 32);
+    tree.check();
+    tree.snapshot(&mut names).unwrap();
+    store.close().unwrap();
+}
+
+#[test]
+fn what_a_small_disk_offers_can_be_written() {
+    for disk in [Disk::memory(), Disk::ext4()].into_iter().flatten() {
+        offers_what_it_takes(&disk);
     }
 }

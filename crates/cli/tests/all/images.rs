@@ -284,10 +284,10 @@ fn refusals_say_why() {
         ("disk import missing x", 1, ["missing", "cannot be read"]),
         ("disk import base.raw d", 1, ["disk d", "exists"]),
         ("disk import base.raw x --format qcow2", 1, ["qcow2", "header"]),
-        ("disk export big big.vhd", 1, ["2190433320960", "qcow2"]),
+        ("disk export big big.vhd", 2, ["2190433320960", "qcow2"]),
         ("disk export d@a - --compress zstd --format qcow2", 2, ["--compress", "file"]),
-        ("disk export d@a x.qcow2 --base d@a", 1, ["format qcow2", "--format vhd"]),
-        ("disk export d x.vhd --base d", 1, ["base d", "read-only snapshot"]),
+        ("disk export d@a x.qcow2 --base d@a", 2, ["format qcow2", "--format vhd"]),
+        ("disk export d x.vhd --base d", 2, ["base d", "read-only snapshot"]),
         ("disk export d@no x.vhd", 1, ["d@no", "does not exist"]),
         ("disk export d nowhere/x.vhd", 1, ["nowhere", "folder"]),
     ] {

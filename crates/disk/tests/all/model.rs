@@ -404,7 +404,7 @@ fn writes_during_a_restore_are_kept_or_live() {
         assert_eq!(moments.iter().filter(|view| holds(view)).count(), 1, "block {n}");
     }
     disk.close().unwrap();
-    assert!(matches!(disk.write_at(0, &[2; 4096]), Err(DiskError::Gone)));
+    assert!(matches!(disk.write_at(0, &[2; 4096]), Err(DiskError::Closed)));
 }
 
 /// A delta takes the place of a disk only as long as nothing is written to it; what is written in that instant comes upon the delta.

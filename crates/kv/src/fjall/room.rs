@@ -81,6 +81,12 @@ impl Need {
         self.beside + flush + merge + if self.frees { 0 } else { STEP }
     }
 
+    /// Free bytes without which this batch would be refused, wherever the journal's end lies.
+    pub(super) fn kept_of_disk(&self) -> u64 {
+        let growth = if self.frees { STEP } else { AHEAD + STEP };
+        self.kept(growth) + growth
+    }
+
     /// For a batch that frees space and stays in memory. A merge that is due or runs must find its room: tables are young until it ends.
     fn kept_beside(&self, growth: u64) -> u64 {
         let takes = growth + self.beside > 0;

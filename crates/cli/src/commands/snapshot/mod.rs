@@ -39,6 +39,8 @@ pub enum Command {
     /// Show what differs between two moments
     Diff(diff::Args),
     /// Show what deleting exactly these snapshots would free
+    ///
+    /// Accounted bytes: before compression, and what is shared inside a file or between files counts at each reference.
     Space(space::Args),
 }
 
