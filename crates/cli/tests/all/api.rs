@@ -60,10 +60,10 @@ fn whatever_is_refused_is_a_problem_document() {
         ("POST /api/v1/filesystems", "Content-Length: 1\r\n\r\n{", 400, "invalid", "EOF"),
         (
             "POST /api/v1/filesystems",
-            "Content-Length: 17\r\n\r\n{\"name\":\"a\",\"b\":1}",
+            "Content-Length: 18\r\n\r\n{\"name\":\"a\",\"b\":1}",
             400,
             "invalid",
-            "EOF",
+            "unknown field",
         ),
         (
             "POST /api/v1/scrub",
