@@ -1,4 +1,4 @@
-//! `docs/promises.md` names tests as proofs: each must exist in the crate that it names.
+//! `docs/promises.md` and `docs/api-coverage.md` name tests as proofs: each must exist in the crate that it names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,26 +6,35 @@ use std::path::Path;
 
 use crate::tidy;
 
-const PAGE: &str = "docs/promises.md";
+const PAGES: [&str; 2] = ["docs/promises.md", "docs/api-coverage.md"];
 
-/// Every name on the page that leads nowhere.
+/// Every name on the pages that leads nowhere.
 pub fn check(root: &Path) -> Result<Vec<String>, String> {
-    let page = fs::read_to_string(root.join(PAGE)).map_err(|error| format!("{PAGE}: {error}"))?;
     let mut sources = BTreeMap::new();
     let mut found = Vec::new();
-    for (name, test) in proofs(&page) {
-        let text = match sources.get(name) {
-            Some(text) => text,
-            None => {
-                let text = source_of(&root.join("crates").join(name))?;
-                sources.entry(name).or_insert(text)
+    for page in PAGES {
+        let text =
+            fs::read_to_string(root.join(page)).map_err(|error| format!("{page}: {error}"))?;
+        for (name, test) in proofs(&text) {
+            if !defines(source(root, name, &mut sources)?, test) {
+                found.push(format!("{page}: crate {name} has no test {test}"));
             }
-        };
-        if !defines(text, test) {
-            found.push(format!("{PAGE}: crate {name} has no test {test}"));
         }
     }
     Ok(found)
+}
+
+/// What a crate's files hold, read once.
+fn source<'a>(
+    root: &Path,
+    name: &str,
+    sources: &'a mut BTreeMap<String, String>,
+) -> Result<&'a str, String> {
+    if !sources.contains_key(name) {
+        let text = source_of(&root.join("crates").join(name))?;
+        sources.insert(name.to_owned(), text);
+    }
+    Ok(sources.get(name).map_or("", String::as_str))
 }
 
 /// The pairs `crate::test` between back-ticks.

@@ -1,14 +1,15 @@
 //! The few kinds of failure that the edges tell apart, each with its object and a remedy.
 //!
-//! The errors of the layers below are many and precise; here they become one of ten kinds, a
+//! The errors of the layers below are many and precise; here they become one of these kinds, a
 //! sentence that names the object, and a sentence that says what to do. `convert` does the work.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What kind of failure it is: decides HTTP status, exit status and whether retrying helps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
     /// The object does not exist.
@@ -17,6 +18,12 @@ pub enum ErrorKind {
     Exists,
     /// The request makes no sense.
     Invalid,
+    /// Who asks did not say who it is, or not truly.
+    Unauthenticated,
+    /// Who asks may not do it.
+    Forbidden,
+    /// It was tried too often.
+    TooMany,
     /// A delete rule forbids it.
     Protected,
     /// Somebody uses the object.
@@ -34,7 +41,8 @@ pub enum ErrorKind {
 }
 
 /// A failure as people see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Failure)]
 pub struct AppError {
     /// Its kind.
     pub kind: ErrorKind,

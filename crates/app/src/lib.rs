@@ -4,6 +4,7 @@
 //! it reaches the kernel and the network only through the ports [`Mounter`] and [`DiskServer`]. Records go in and come out ([`types`]); failures are
 //! few kinds with an object and a remedy ([`AppError`]).
 
+mod access;
 mod checks;
 mod compare;
 mod convert;
@@ -28,6 +29,7 @@ mod trees;
 pub mod types;
 mod upkeep;
 
+pub use access::Caller;
 pub use error::{AppError, AppResult, ErrorKind};
 pub use exports::{ExportBlocks, ExportId, OpenExport};
 pub use folder::{FORMAT, Holder, read_holder};

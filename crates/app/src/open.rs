@@ -12,6 +12,7 @@ use tintype_model::{SnapshotLimits, SnapshotRef, VolumeId, VolumeKind, VolumeNam
 use tintype_segments::{FolderFiles, Segments};
 use tintype_store::{LineRef, Snapshot, Store, StoreOptions, Volume};
 
+use crate::access::Access;
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
@@ -62,6 +63,8 @@ pub struct App {
     /// Bytes that the store may take on disk.
     pub(crate) quota: Arc<StoreQuota>,
     pub(crate) jobs: Jobs,
+    /// Users, tokens and sessions.
+    pub(crate) access: Access,
     pub(crate) policies: Policies,
     pub(crate) addresses: Mutex<Vec<String>>,
     pub(crate) started: Timestamp,
@@ -83,6 +86,7 @@ impl App {
         let path = folder.path().to_owned();
         let store = open_store(&path)?;
         crate::import::remove_halves(&store);
+        let access = Access::load(&store)?;
         let tally = Mutex::new(Tally::of(&store));
         let quota = Arc::new(StoreQuota::new(folder.settings().quota));
         let policies = Policies::load(&store, now)?;
@@ -99,6 +103,7 @@ impl App {
             tally,
             quota,
             jobs: Jobs::default(),
+            access,
             policies,
             addresses: Mutex::default(),
             started: now,

@@ -139,6 +139,10 @@ impl App {
         let refuse = |text: String| {
             AppError::invalid(object.clone(), text, "docs/policies.md describes the document.")
         };
+        // Whatever the policy is, this has to be a document.
+        let mut alone = serde_json::json!({ "name": name });
+        merge(&mut alone, patch);
+        serde_json::from_value::<PolicyDocument>(alone).map_err(|e| refuse(e.to_string()))?;
         let entry = self.policy(name)?;
         let mut whole = serde_json::to_value(PolicyDocument::from(&entry.policy))
             .map_err(|e| refuse(e.to_string()))?;

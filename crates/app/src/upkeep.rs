@@ -4,7 +4,7 @@ use tintype_model::{VolumeId, VolumeKind, VolumeName};
 use tintype_store::{StoreStatus, Volume};
 
 use crate::convert::store_error;
-use crate::error::AppResult;
+use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
 use crate::types::{JobInfo, MountInfo, StatusInfo, SyncInfo};
 
@@ -48,6 +48,16 @@ impl App {
                 [mounts, self.policy_problems(&store)].concat()
             },
             warnings: self.quota_warnings()?,
+        })
+    }
+
+    /// Whether the store takes changes.
+    pub fn ready(&self) -> AppResult<()> {
+        let store = self.store()?;
+        let status = store.status().map_err(|e| store_error(&self.store_object(), &e))?;
+        status.stopped.map_or(Ok(()), |why| {
+            let remedy = "Look into the log of the server, and restart it.";
+            Err(AppError::new(ErrorKind::Unavailable, self.store_object(), why, remedy))
         })
     }
 

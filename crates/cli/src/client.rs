@@ -1,4 +1,5 @@
-//! Talks to the server over its Unix socket: one connection and one request per command.
+//! Talks to the server, over its Unix socket or over the network (`remote.rs`): one connection and one request per command.
+//! Over the socket an open file can go along.
 
 use std::fs::File;
 use std::io::IoSlice;
@@ -19,23 +20,53 @@ use tintype_server::stream::{BodyReader, PieceWriter, Rest, incoming, outgoing};
 use tokio::net::UnixStream;
 
 use crate::error::{CliError, CliResult};
+use crate::remote::{Server, Stream};
 use crate::signals;
 
 /// The way to a server.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    way: Way,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Socket(PathBuf),
+    Server(Server),
 }
 
 impl Client {
     /// A client of the server at `socket`.
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self { way: Way::Socket(socket) }
     }
 
-    /// The socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    /// A client of a server on the network.
+    pub fn of_server(server: Server) -> Self {
+        Self { way: Way::Server(server) }
+    }
+
+    /// The socket, if that is the way.
+    pub fn socket(&self) -> Option<&Path> {
+        match &self.way {
+            Way::Socket(socket) => Some(socket),
+            Way::Server(_) => None,
+        }
+    }
+
+    async fn connect(&self, file: Option<&File>) -> CliResult<Stream> {
+        match &self.way {
+            Way::Socket(socket) => {
+                let stream = UnixStream::connect(socket).await;
+                let stream = stream.map_err(|error| absent(socket, &error))?;
+                if let Some(file) = file {
+                    hand_over(&stream, file).map_err(|e| self.broken(&e))?;
+                }
+                Ok(Box::new(stream))
+            }
+            // Nothing can be handed over to another machine: a request that needs it is refused there.
+            Way::Server(server) => server.connect().await,
+        }
     }
 
     /// Reads a resource.
@@ -60,7 +91,7 @@ impl Client {
 
     fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> CliResult<Bytes> {
         let body = Full::new(Bytes::from(body.unwrap_or_default()));
-        self.run(self.exchange(method, path, body, whole))?
+        self.run(self.exchange(None, method, path, body, whole))?
     }
 
     /// Sends a body that `write` makes on a thread of its own. Answers what `write` says, and the answer.
@@ -72,15 +103,16 @@ impl Client {
         let (writer, body) = outgoing(None);
         std::thread::scope(|scope| {
             let writing = scope.spawn(move || write(writer));
-            let answer =
-                self.run(self.exchange(Method::POST, path, body, whole)).and_then(|answer| answer);
+            let answer = self
+                .run(self.exchange(None, Method::POST, path, body, whole))
+                .and_then(|answer| answer);
             let written = writing.join().map_err(|_| self.broken(&"a thread ended"))?;
             Ok((written, answer))
         })
     }
 
     /// Reads a resource as it comes: `read` gets its head and its bytes on a thread of its own. With `file`, the server gets the
-    /// open file along with the request.
+    /// open file along with the request; that needs its socket.
     pub fn download<T: Send>(
         &self,
         path: &str,
@@ -100,7 +132,7 @@ impl Client {
                 feed.await;
                 Ok(reading.join().map_err(|_| self.broken(&"a thread ended")))
             };
-            self.run(self.exchange_with(file, Method::GET, path, body, take))?
+            self.run(self.exchange(file, Method::GET, path, body, take))?
         })
     }
 
@@ -112,20 +144,6 @@ impl Client {
 
     async fn exchange<B, T>(
         &self,
-        method: Method,
-        path: &str,
-        body: B,
-        take: impl AsyncFnOnce(Response<Incoming>) -> hyper::Result<T>,
-    ) -> CliResult<T>
-    where
-        B: Body<Data = Bytes> + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.exchange_with(None, method, path, body, take).await
-    }
-
-    async fn exchange_with<B, T>(
-        &self,
         file: Option<&File>,
         method: Method,
         path: &str,
@@ -136,19 +154,18 @@ impl Client {
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.absent(&e))?;
-        if let Some(file) = file {
-            hand_over(&stream, file).map_err(|e| self.broken(&e))?;
-        }
+        let stream = self.connect(file).await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(&e))?;
         let request = Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
-            .header(header::HOST, "localhost")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body)
-            .map_err(|e| self.broken(&e))?;
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = match &self.way {
+            Way::Socket(_) => request.header(header::HOST, "localhost"),
+            Way::Server(server) => server.sign(request),
+        };
+        let request = request.body(body).map_err(|e| self.broken(&e))?;
         let answer = async {
             let response = sender.send_request(request).await?;
             take(response).await
@@ -166,25 +183,30 @@ impl Client {
         }
     }
 
-    fn absent(&self, error: &std::io::Error) -> CliError {
-        if error.kind() == std::io::ErrorKind::PermissionDenied {
-            return CliError::failure(
-                format!("socket {}: belongs to another user ({error})", self.socket.display()),
-                "Start a server of your own with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
-            );
-        }
-        CliError::failure(
-            format!("socket {}: no server answers there ({error})", self.socket.display()),
-            "Start one with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
-        )
-    }
-
     fn broken(&self, error: &dyn std::fmt::Display) -> CliError {
+        let place = match &self.way {
+            Way::Socket(socket) => format!("socket {}", socket.display()),
+            Way::Server(server) => format!("server {}", server.url()),
+        };
         CliError::failure(
-            format!("socket {}: the connection broke: {error}", self.socket.display()),
+            format!("{place}: the connection broke: {error}"),
             "Look whether the server still runs: `tintype status`.",
         )
     }
+}
+
+fn absent(socket: &Path, error: &std::io::Error) -> CliError {
+    let socket = socket.display();
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        return CliError::failure(
+            format!("socket {socket}: belongs to another user ({error})"),
+            "Start a server of your own with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
+        );
+    }
+    CliError::failure(
+        format!("socket {socket}: no server answers there ({error})"),
+        "Start one with `tintype up`, or name its socket with --socket or TINTYPE_SOCKET.",
+    )
 }
 
 /// Sends an open file ahead of the request, with an empty line, which HTTP has a server skip there.

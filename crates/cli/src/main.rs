@@ -13,6 +13,7 @@ mod notice;
 mod options;
 mod output;
 mod paths;
+mod remote;
 mod signals;
 mod usage;
 

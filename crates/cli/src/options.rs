@@ -12,6 +12,7 @@ use tintype_server::TransportChoice;
 use crate::client::Client;
 use crate::error::{CliError, CliResult};
 use crate::paths;
+use crate::remote::Server;
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -22,6 +23,15 @@ pub struct Global {
     /// Socket of the server (default: $TINTYPE_SOCKET, else tintype/socket in the user's runtime folder)
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// A server on another machine instead: https://HOST:PORT (default: $TINTYPE_SERVER)
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "socket")]
+    pub server: Option<String>,
+    /// File with the token for it (default: $TINTYPE_TOKEN_FILE; TINTYPE_TOKEN holds the token itself)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// PEM file with the authority, or the certificate itself, that it is trusted by (default: $TINTYPE_CA, else what the system trusts)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 impl Global {
@@ -34,6 +44,18 @@ impl Global {
 
     /// The way to the server.
     pub fn client(&self) -> CliResult<Client> {
+        let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let named = self.server.clone();
+        // A socket that is named goes before a server that the environment names.
+        if let Some(url) =
+            named.or_else(|| variable("TINTYPE_SERVER").filter(|_| self.socket.is_none()))
+        {
+            return Ok(Client::of_server(Server::new(
+                &url,
+                self.token_file.clone(),
+                self.ca.clone(),
+            )?));
+        }
         let socket = self.socket();
         paths::check_socket_owner(&socket)?;
         Ok(Client::new(socket))

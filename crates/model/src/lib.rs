@@ -22,7 +22,9 @@ pub use error::ModelError;
 pub use filter::SnapshotFilter;
 pub use ids::{SnapshotId, VolumeId};
 pub use limits::SnapshotLimits;
-pub use names::{AccessPoint, MomentName, SnapshotName, SnapshotRef, VolumeName};
+pub use names::{
+    AccessPoint, MomentName, SnapshotName, SnapshotRef, TokenName, UserName, VolumeName,
+};
 pub use rule::DeleteRule;
 pub use size::ByteSize;
 pub use snapshot::SnapshotMeta;

@@ -105,6 +105,14 @@ name! {
     /// The name of a snapshot's directory under `.snapshots`.
     AccessPoint, "access point", true
 }
+name! {
+    /// The name of a user of the server.
+    UserName, "user", false
+}
+name! {
+    /// The name that an API token is listed by.
+    TokenName, "token", false
+}
 
 /// Every name of a snapshot is also fit to be an access point.
 impl From<SnapshotName> for AccessPoint {

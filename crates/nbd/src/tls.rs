@@ -45,6 +45,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// For other listeners of the same program.
+    #[must_use]
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
     /// Reads PEM texts: the chain of certificates (ours first), its private key, and, when clients must show a
     /// certificate, the authorities that may have signed it. All certificates have to be valid now; whether they still
     /// are later is judged by whoever looks at them.

@@ -29,6 +29,8 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Authorities that have signed the certificates of clients. Without it clients need none.
     pub client_ca: Option<PathBuf>,
+    /// What the options that name them begin with: `--nbd`, `--tls`.
+    pub option: &'static str,
 }
 
 impl TlsFiles {
@@ -48,14 +50,14 @@ impl TlsFiles {
     fn name(&self, error: &NbdError) -> AppError {
         let NbdError::Tls { what, detail } = error else { return unavailable(error) };
         let (path, option) = match (*what, &self.client_ca) {
-            ("key", _) => (&self.key, "--nbd-key"),
-            ("client authority", Some(path)) => (path, "--nbd-client-ca"),
-            _ => (&self.cert, "--nbd-cert"),
+            ("key", _) => (&self.key, "key"),
+            ("client authority", Some(path)) => (path, "client-ca"),
+            _ => (&self.cert, "cert"),
         };
         AppError::invalid(
             format!("file {}", path.display()),
             format!("cannot be used as TLS {what}: {detail}"),
-            format!("Give {option} a PEM file with a valid one."),
+            format!("Give {}-{option} a PEM file with a valid one.", self.option),
         )
     }
 }
@@ -168,7 +170,7 @@ fn uri(bound: SocketAddr, tls: bool, host: &str) -> String {
 }
 
 /// Bytes as one segment of a URI's path.
-fn escaped(bytes: &[u8]) -> String {
+pub(crate) fn escaped(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(byte) {
             out.push(char::from(*byte));
@@ -185,7 +187,8 @@ mod tests {
 
     #[test]
     fn other_machines_need_certificates() {
-        let mut tls = TlsFiles { cert: "c".into(), key: "k".into(), client_ca: None };
+        let mut tls =
+            TlsFiles { cert: "c".into(), key: "k".into(), client_ca: None, option: "--nbd" };
         assert!(parse_listen_disks("127.0.0.1:0", None).is_ok());
         assert!(parse_listen_disks("[::1]:10809", Some(&tls)).is_ok());
         let plain = parse_listen_disks("0.0.0.0:10809", None).unwrap_err();

@@ -12,15 +12,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tintype_app::{AppError, AppResult};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::unix::SocketAddr;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 
 /// What a connection brought.
 #[derive(Clone, Debug, Default)]
@@ -48,30 +45,7 @@ impl Handed {
     }
 }
 
-/// A Unix listener whose connections may bring a file.
-pub struct HandingListener(pub UnixListener);
-
-impl Listener for HandingListener {
-    type Io = HandingStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (inner, address) = Listener::accept(&mut self.0).await;
-        (HandingStream { inner, handed: Handed::default(), first: true }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
-}
-
-impl Connected<IncomingStream<'_, HandingListener>> for Handed {
-    fn connect_info(stream: IncomingStream<'_, HandingListener>) -> Self {
-        stream.io().handed.clone()
-    }
-}
-
-/// A connection.
+/// A connection that may bring a file.
 pub struct HandingStream {
     inner: UnixStream,
     handed: Handed,
@@ -80,6 +54,12 @@ pub struct HandingStream {
 }
 
 impl HandingStream {
+    /// A connection on which nothing has come yet, and what it will have brought.
+    pub fn new(inner: UnixStream) -> (Self, Handed) {
+        let handed = Handed::default();
+        (Self { inner, handed: handed.clone(), first: true }, handed)
+    }
+
     fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut extra = RecvAncillaryBuffer::new(&mut space);
@@ -205,8 +185,7 @@ mod tests {
         runtime.block_on(async {
             let file = || tempfile::tempfile().unwrap();
             let (client, inner) = UnixStream::pair().unwrap();
-            let mut stream = HandingStream { inner, handed: Handed::default(), first: true };
-            let handed = stream.handed.clone();
+            let (mut stream, handed) = HandingStream::new(inner);
             send(&client, b"one", &[file()]);
             let mut bytes = [0; 3];
             stream.read_exact(&mut bytes).await.unwrap();
@@ -217,7 +196,7 @@ mod tests {
             assert!(&bytes == b"two" && handed.take().is_err(), "later ones are closed");
             // More than one do not fit; the bytes come all the same.
             let (client, inner) = UnixStream::pair().unwrap();
-            let mut stream = HandingStream { inner, handed: Handed::default(), first: true };
+            let (mut stream, _) = HandingStream::new(inner);
             send(&client, b"six", &[file(), file(), file()]);
             stream.read_exact(&mut bytes).await.unwrap();
             assert_eq!(&bytes, b"six");

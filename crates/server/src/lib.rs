@@ -1,10 +1,12 @@
-//! The server: opens a store through the app, listens on a Unix socket and on loopback TCP, and
+//! The server: opens a store through the app, listens on a Unix socket and on TCP, and
 //! answers the native API as JSON over HTTP.
 //!
 //! It converts, calls `app` and maps errors. It knows no storage, and prints nothing: the command
 //! line does that. All work of the app blocks and therefore runs on the blocking pool.
 
 mod api;
+mod certificate;
+mod connections;
 mod disk_server;
 mod disks;
 mod file;
@@ -15,10 +17,11 @@ mod mounter;
 mod problem;
 mod run;
 pub mod stream;
+mod who;
 
-pub use api::ExportLine;
+pub use api::{ExportLine, openapi};
 pub use disk_server::{TlsFiles, parse_listen_disks};
 pub use listen::parse_listen;
 pub use mounter::{FuseMounter, TransportChoice};
 pub use problem::ProblemDocument;
-pub use run::{Ready, ServeOptions, serve};
+pub use run::{ListenTls, Ready, ServeOptions, serve};

@@ -1,4 +1,4 @@
-//! Sockets: the Unix socket with mode 0600, and the TCP address on loopback.
+//! Sockets: the Unix socket with mode 0600, and the TCP address.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,16 +11,16 @@ use tintype_app::{AppError, AppResult, ErrorKind};
 /// Longest path that fits into a socket address.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// Reads `ADDR:PORT` and refuses what other machines could reach.
-pub fn parse_listen(text: &str) -> AppResult<SocketAddr> {
+/// Reads `ADDR:PORT`. What other machines can reach must be `private`: encrypted, or said not to be in so many words.
+pub fn parse_listen(text: &str, private: bool) -> AppResult<SocketAddr> {
     let address = parse_address(text, "127.0.0.1:8400")?;
-    if address.ip().is_loopback() {
+    if private || address.ip().is_loopback() {
         return Ok(address);
     }
     Err(AppError::invalid(
         format!("address {text}"),
-        "can be reached from other machines, and this server knows no users yet",
-        "Listen on 127.0.0.1 or [::1], and use an SSH tunnel from other machines.",
+        "can be reached from other machines, which would send passwords and tokens in the clear",
+        "Give --tls-cert and --tls-key, or --tls-self-signed; or say --insecure-listen where something in front encrypts.",
     ))
 }
 
@@ -93,12 +93,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_is_listened_on() {
-        assert!(parse_listen("127.0.0.1:0").is_ok());
-        assert!(parse_listen("[::1]:8400").is_ok());
-        let error = parse_listen("0.0.0.0:8400").unwrap_err();
-        assert!(error.detail.contains("other machines"));
-        assert!(parse_listen("localhost").is_err());
+    fn others_are_listened_to_with_encryption_only() {
+        assert!(parse_listen("127.0.0.1:0", false).is_ok());
+        assert!(parse_listen("[::1]:8400", false).is_ok());
+        let error = parse_listen("0.0.0.0:8400", false).unwrap_err();
+        assert!(error.detail.contains("other machines") && error.remedy.contains("--tls-cert"));
+        assert!(parse_listen("0.0.0.0:8400", true).is_ok());
+        assert!(parse_listen("localhost", true).is_err());
     }
 
     #[test]

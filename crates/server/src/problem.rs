@@ -1,13 +1,15 @@
 //! Failures as problem documents: `{type, title, status, detail, object, remedy}`.
 
 use axum::Json;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tintype_app::{AppError, ErrorKind};
+use utoipa::ToSchema;
 
 /// What the body of an answer that is not a success holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemDocument {
     /// `urn:tintype:` and the kind of failure.
     #[serde(rename = "type")]
@@ -26,20 +28,64 @@ pub struct ProblemDocument {
 
 /// An error on its way out.
 #[derive(Debug)]
-pub struct Problem(pub AppError);
+pub struct Problem {
+    error: AppError,
+    /// What HTTP says of it, when that is more than the kind of the error tells.
+    status: Option<Status>,
+}
+
+/// Status, word and title.
+type Status = (StatusCode, &'static str, &'static str);
 
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
-        Self(error)
+        Self { error, status: None }
+    }
+}
+
+impl Problem {
+    /// A body that cannot be taken.
+    pub fn body(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::too_large("is longer than the limit");
+        }
+        let remedy = "Send the whole body.";
+        AppError::invalid("request body", rejection.body_text(), remedy).into()
+    }
+
+    /// A body that is too long.
+    pub fn too_large(detail: &str) -> Self {
+        let remedy = "Send a body of at most 64 MiB; images have no limit.";
+        let error = AppError::invalid("request body", detail, remedy);
+        Self { error, status: Some((StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large")) }
+    }
+
+    /// A body that does not come.
+    pub fn too_slow() -> Self {
+        let error = AppError::invalid("request body", "did not come in a minute", "Send it again.");
+        Self { error, status: Some((StatusCode::REQUEST_TIMEOUT, "timeout", "Took too long")) }
+    }
+
+    /// A method that a resource does not have.
+    pub fn method(method: &str, path: &str) -> Self {
+        let detail = format!("does not know the method {method}");
+        let remedy = "The header Allow lists those that it knows.";
+        let error = AppError::invalid(format!("resource {path}"), detail, remedy);
+        Self { error, status: Some((StatusCode::METHOD_NOT_ALLOWED, "method", "Not its method")) }
     }
 }
 
 /// The one table from kinds of failure to HTTP.
-fn table(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
+fn table(kind: ErrorKind) -> Status {
     match kind {
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
         ErrorKind::Exists => (StatusCode::CONFLICT, "exists", "Exists already"),
         ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "invalid", "Invalid request"),
+        ErrorKind::Unauthenticated => {
+            (StatusCode::UNAUTHORIZED, "unauthenticated", "Not logged in")
+        }
+        ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not permitted"),
+        ErrorKind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many attempts"),
         ErrorKind::Protected => (StatusCode::FORBIDDEN, "protected", "Protected"),
         ErrorKind::Busy => (StatusCode::CONFLICT, "busy", "In use"),
         ErrorKind::Limit => (StatusCode::CONFLICT, "limit", "Limit reached"),
@@ -53,24 +99,29 @@ fn table(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
 impl Problem {
     /// As a document.
     pub fn document(self) -> ProblemDocument {
-        let (status, kind, title) = table(self.0.kind);
+        let Self { error, status } = self;
+        let (status, kind, title) = status.unwrap_or_else(|| table(error.kind));
         ProblemDocument {
             kind: format!("urn:tintype:{kind}"),
             title: title.to_owned(),
             status: status.as_u16(),
-            detail: self.0.to_string(),
-            object: self.0.object,
-            remedy: self.0.remedy,
+            detail: error.to_string(),
+            object: error.object,
+            remedy: error.remedy,
         }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, ..) = table(self.0.kind);
+        let (status, ..) = self.status.unwrap_or_else(|| table(self.error.kind));
         let mut response = (status, Json(self.document())).into_response();
         let content = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, content);
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         response
     }
 }
@@ -81,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_object_and_remedy() {
-        let response = Problem(AppError::no_filesystem("home")).into_response();
+        let response = Problem::from(AppError::no_filesystem("home")).into_response();
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     }

@@ -1,12 +1,10 @@
 //! The life of a server: open, mount, listen, say that it is ready, wait for the end, close.
 
-use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::middleware::from_fn;
 use tintype_app::{App, AppError, AppOptions, AppResult, ErrorKind, Mounter};
 use tintype_nbd::Identity;
@@ -14,11 +12,13 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::api::{Shared, router};
+use crate::certificate;
+use crate::connections::{self, Door};
 use crate::disk_server::{Disks, TlsFiles};
-use crate::guard::local_only;
-use crate::handed::{Handed, HandingListener};
+use crate::guard::own_pages_only;
 use crate::listen::{bind_unix, refuse_taken};
 
 /// What a server needs to know.
@@ -30,6 +30,8 @@ pub struct ServeOptions {
     pub socket: PathBuf,
     /// The TCP address, already checked by [`crate::parse_listen`].
     pub listen: Option<SocketAddr>,
+    /// Whether what goes over it is encrypted.
+    pub listen_tls: ListenTls,
     /// The TCP address of disks, already checked by [`crate::parse_listen_disks`]; their Unix socket lies beside the other one.
     pub listen_disks: Option<SocketAddr>,
     /// Certificates for it; without them it is plain.
@@ -46,6 +48,29 @@ impl ServeOptions {
     }
 }
 
+/// How the API is encrypted on TCP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ListenTls {
+    /// Not at all.
+    #[default]
+    Off,
+    /// With these certificates.
+    Files(TlsFiles),
+    /// With one of the server's own making, in the store's folder.
+    SelfSigned,
+}
+
+impl ListenTls {
+    fn acceptor(&self, app: &App) -> AppResult<Option<TlsAcceptor>> {
+        let identity = match self {
+            Self::Off => return Ok(None),
+            Self::Files(files) => files.load()?,
+            Self::SelfSigned => certificate::own(app.store_path(), app.host())?.load()?,
+        };
+        Ok(Some(TlsAcceptor::from(identity.config())))
+    }
+}
+
 /// Where a server that is ready can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
@@ -53,8 +78,12 @@ pub struct Ready {
     pub store: PathBuf,
     /// The Unix socket.
     pub socket: PathBuf,
-    /// The TCP address with the port that was given.
-    pub listen: Option<SocketAddr>,
+    /// The TCP address as a URL, with the port that was given.
+    pub listen: Option<String>,
+    /// The certificate of the server's own making, for clients.
+    pub certificate: Option<PathBuf>,
+    /// Where the secret of the first administrator lies, when it was made now.
+    pub admin_secret: Option<PathBuf>,
     /// What could not be mounted.
     pub problems: Vec<String>,
 }
@@ -121,9 +150,18 @@ async fn listen_and_wait(
             Some(TcpListener::bind(address).await.map_err(|e| taken(address, &e, "--listen"))?)
         }
     };
+    let tls = options.listen_tls.acceptor(app)?;
     let listen = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+    let listen = listen.map(|address| url(address, tls.is_some(), app.host()));
+    let admin_secret = match tcp {
+        None => None,
+        Some(_) => {
+            let app = Arc::clone(app);
+            blocking(move || app.first_admin()).await?
+        }
+    };
     let disks = Disks::start(app, options.disk_socket(), options.listen_disks, disk_tls)?;
-    announce(app, options, listen, &disks)?;
+    announce(app, options, listen.as_deref(), &disks)?;
     let problems = {
         let app = Arc::clone(app);
         blocking(move || Ok(app.mount_remembered())).await?
@@ -133,23 +171,16 @@ async fn listen_and_wait(
     let routes = router(Shared { app: Arc::clone(app), stop: Arc::clone(&ends.asked) });
     let (stop, stopping) = watch::channel(false);
     let mut servers = JoinSet::new();
-    let end = |mut stopping: watch::Receiver<bool>| async move {
-        drop(stopping.wait_for(|stop| *stop).await);
-    };
-    spawn(
-        &mut servers,
-        axum::serve(
-            HandingListener(unix),
-            routes.clone().into_make_service_with_connect_info::<Handed>(),
-        )
-        .with_graceful_shutdown(end(stopping.clone())),
-    );
+    servers.spawn(connections::serve(Door::Unix(unix), routes.clone(), stopping.clone()));
     if let Some(tcp) = tcp {
-        let guarded: Router = routes.layer(from_fn(local_only));
-        spawn(&mut servers, axum::serve(tcp, guarded).with_graceful_shutdown(end(stopping)));
+        let guarded = routes.layer(from_fn(own_pages_only));
+        servers.spawn(connections::serve(Door::Tcp(tcp, tls), guarded, stopping));
     }
     let store = app.store_path().to_owned();
-    ready(&Ready { store, socket: options.socket.clone(), listen, problems });
+    let own = options.listen_tls == ListenTls::SelfSigned;
+    let certificate = own.then(|| store.join("tls/cert.pem"));
+    let socket = options.socket.clone();
+    ready(&Ready { store, socket, listen, certificate, admin_secret, problems });
     ends.wait().await;
     let _ = stop.send(true);
     let stopped = tokio::task::spawn_blocking(move || {
@@ -160,29 +191,25 @@ async fn listen_and_wait(
     stopped.await.map_err(|e| unavailable(&e))
 }
 
-fn spawn<S>(servers: &mut JoinSet<()>, server: S)
-where
-    S: IntoFuture<Output = std::io::Result<()>>,
-    S::IntoFuture: Future<Output = std::io::Result<()>> + Send + 'static,
-{
-    let server = server.into_future();
-    servers.spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "a listener failed");
-        }
-    });
-}
-
 fn announce(
     app: &App,
     options: &ServeOptions,
-    listen: Option<SocketAddr>,
+    listen: Option<&str>,
     disks: &Disks,
 ) -> AppResult<()> {
     let mut addresses = vec![options.socket.display().to_string()];
-    addresses.extend(listen.map(|address| format!("http://{address}")));
+    addresses.extend(listen.map(str::to_owned));
     addresses.extend(disks.addresses());
     app.announce(addresses)
+}
+
+/// Where clients find the API. An address that stands for all is found by the machine's name.
+fn url(bound: SocketAddr, tls: bool, host: &str) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    if bound.ip().is_unspecified() {
+        return format!("{scheme}://{host}:{}", bound.port());
+    }
+    format!("{scheme}://{bound}")
 }
 
 /// The ways in which a server is told to end.

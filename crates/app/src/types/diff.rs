@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use tintype_model::MomentName;
+use utoipa::ToSchema;
+
+use super::schema;
 
 /// What lies at the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DiffObject {
     /// A regular file.
@@ -20,7 +23,7 @@ pub enum DiffObject {
 }
 
 /// What happened to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DiffChange {
     /// Only the second moment has it.
@@ -36,7 +39,7 @@ pub enum DiffChange {
 }
 
 /// A changed range of a file in units of 4 KiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiffRange {
     /// First byte.
     pub offset: u64,
@@ -45,7 +48,7 @@ pub struct DiffRange {
 }
 
 /// One difference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiffEntry {
     /// The path from the root, with `/` in front; bytes that are not UTF-8 are replaced.
     pub path: String,
@@ -70,11 +73,13 @@ pub struct DiffEntry {
 }
 
 /// All differences from one moment to another, sorted by path.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Diff {
     /// The first moment.
+    #[schema(value_type = schema::MomentName)]
     pub from: MomentName,
     /// The second.
+    #[schema(value_type = schema::MomentName)]
     pub to: MomentName,
     /// What differs.
     pub entries: Vec<DiffEntry>,

@@ -4,14 +4,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tintype_image::Format;
 use tintype_model::{Compression, MomentName, SnapshotName, VolumeName};
+use utoipa::ToSchema;
 
-use super::{DiffRange, present};
+use super::{DiffRange, present, schema};
 
 /// A wish for a new disk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiskCreate {
     /// Its name.
+    #[schema(value_type = schema::VolumeName)]
     pub name: VolumeName,
     /// Bytes; a multiple of 512.
     pub size: u64,
@@ -23,15 +25,17 @@ pub struct DiskCreate {
     pub capacity: Option<u64>,
     /// How new data is compressed.
     #[serde(default)]
+    #[schema(value_type = schema::Compression)]
     pub compression: Compression,
 }
 
 /// Changes of a disk; what is absent stays, `null` removes a limit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiskUpdate {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::VolumeName>)]
     pub name: Option<VolumeName>,
     /// A new size in bytes. What lies behind a smaller one is gone, but for snapshots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,13 +48,15 @@ pub struct DiskUpdate {
     pub capacity: Option<Option<u64>>,
     /// How new data is compressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Compression>)]
     pub compression: Option<Compression>,
 }
 
 /// A disk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DiskInfo {
     /// Its name.
+    #[schema(value_type = schema::VolumeName)]
     pub name: VolumeName,
     /// Its id in the store.
     pub id: String,
@@ -63,6 +69,7 @@ pub struct DiskInfo {
     /// Limit of live data and snapshots together in bytes.
     pub capacity: Option<u64>,
     /// How new data is compressed.
+    #[schema(value_type = schema::Compression)]
     pub compression: Compression,
     /// Number of its snapshots.
     pub snapshots: u64,
@@ -102,7 +109,7 @@ pub struct DiskImport {
 }
 
 /// What an import did.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DiskImported {
     /// The disk as it is now.
     pub disk: DiskInfo,
@@ -143,19 +150,22 @@ pub struct ImageHead {
 }
 
 /// A moment to read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
     /// `disk` or `disk@snapshot`.
+    #[schema(value_type = schema::MomentName)]
     pub moment: MomentName,
 }
 
 /// What differs between two moments of a disk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DiskChanges {
     /// The first moment.
+    #[schema(value_type = schema::MomentName)]
     pub from: MomentName,
     /// The second.
+    #[schema(value_type = schema::MomentName)]
     pub to: MomentName,
     /// Bytes of the device at the second moment.
     pub size: u64,
@@ -166,9 +176,10 @@ pub struct DiskChanges {
 }
 
 /// What a verification read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiskVerified {
     /// The moment.
+    #[schema(value_type = schema::MomentName)]
     pub moment: MomentName,
     /// Everything could be read and fits.
     pub clean: bool,

@@ -1,6 +1,7 @@
 //! What goes into the use cases and what comes out: plain records, also the wire form of the
 //! native API. `docs/cli.md` describes them field by field; a test holds the two together.
 
+pub mod access;
 pub mod diff;
 pub mod disk;
 pub mod filesystem;
@@ -8,21 +9,28 @@ pub mod policy;
 pub mod quota;
 pub mod report;
 pub mod request;
+pub mod schema;
 pub mod snapshot;
 
+pub use access::{
+    LoginRequest, LogoutInfo, PasswordChange, RefreshRequest, Role, Secret, SessionMade,
+    TokenCreate, TokenInfo, TokenMade, UserCreate, UserInfo, UserUpdate, WhoamiInfo,
+};
 pub use diff::{Diff, DiffChange, DiffEntry, DiffObject, DiffRange};
 pub use disk::{
     DiskChanges, DiskCreate, DiskImport, DiskImported, DiskInfo, DiskUpdate, DiskVerified,
     ImageHead, ImageWish, VerifyRequest,
 };
 pub use filesystem::{FsCreate, FsInfo, FsUpdate};
-pub use policy::{PolicyEvent, PolicyForecast, PolicyInfo, PolicyRun, PolicyRunRequest};
+pub use policy::{
+    PolicyEvent, PolicyForecast, PolicyInfo, PolicyPatch, PolicyRun, PolicyRunRequest, PolicyWish,
+};
 pub use quota::{QuotaInfo, QuotaSet, QuotaState};
 pub use report::{
     FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo, StoreInfo, StoreUpdate,
 };
 pub use request::{
-    CloneRequest, DeletedInfo, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
+    CloneRequest, DeletedInfo, Empty, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
     ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest, VolumeInfo,
 };
 pub use snapshot::{DeleteWish, SnapshotCreate, SnapshotInfo, SnapshotUpdate, SpaceInfo};

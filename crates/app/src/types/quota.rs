@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tintype_model::Span;
+use utoipa::ToSchema;
 
-use super::present;
+use super::{present, schema};
 
 /// A wish for a quota; what is absent stays as it is, `null` removes a limit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuotaSet {
     /// Bytes that are never passed.
@@ -18,6 +19,7 @@ pub struct QuotaSet {
     pub soft: Option<Option<u64>>,
     /// How long the soft limit may be passed; without it the soft limit only warns.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Span>)]
     pub grace: Option<Option<Span>>,
     /// Whom it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,7 +27,7 @@ pub struct QuotaSet {
 }
 
 /// How far a quota is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum QuotaState {
     /// It counts everything below its directory.
@@ -35,7 +37,7 @@ pub enum QuotaState {
 }
 
 /// The quota of a directory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuotaInfo {
     /// The directory, from the root of the filesystem.
     pub path: String,
@@ -49,6 +51,7 @@ pub struct QuotaInfo {
     /// Bytes that may be passed for the time of grace.
     pub soft: Option<u64>,
     /// How long the soft limit may be passed.
+    #[schema(value_type = Option<schema::Span>)]
     pub grace: Option<Span>,
     /// Whom it belongs to.
     pub owner: String,

@@ -5,20 +5,25 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tintype_model::VolumeName;
+use utoipa::ToSchema;
+
+use super::schema;
 
 /// A mounted filesystem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MountInfo {
     /// Its name.
+    #[schema(value_type = schema::VolumeName)]
     pub filesystem: VolumeName,
     /// Where.
+    #[schema(value_type = String)]
     pub dir: PathBuf,
     /// How the kernel reaches us: `dev-fuse` or `io-uring`.
     pub transport: String,
 }
 
 /// A job in the background.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobInfo {
     /// `reclaim`, `clean`, `scrub`, ...
     pub name: String,
@@ -29,7 +34,7 @@ pub struct JobInfo {
 }
 
 /// How the server and its store are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StatusInfo {
     /// Version of the server.
     pub version: String,
@@ -38,6 +43,7 @@ pub struct StatusInfo {
     /// Since when it runs.
     pub started: Timestamp,
     /// The folder of the store.
+    #[schema(value_type = String)]
     pub store: PathBuf,
     /// Where it listens: paths of sockets and TCP addresses.
     pub addresses: Vec<String>,
@@ -67,9 +73,10 @@ pub struct StatusInfo {
 }
 
 /// A store: how much it may take and does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoreInfo {
     /// Its folder.
+    #[schema(value_type = String)]
     pub store: PathBuf,
     /// Bytes that it may take on disk.
     pub quota: Option<u64>,
@@ -82,7 +89,7 @@ pub struct StoreInfo {
 }
 
 /// Changes of a store; what is absent stays, `null` removes a limit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoreUpdate {
     /// Bytes that it may take on disk.
@@ -91,7 +98,7 @@ pub struct StoreUpdate {
 }
 
 /// Something that a check found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FsckFinding {
     /// What it is about.
     pub object: String,
@@ -102,7 +109,7 @@ pub struct FsckFinding {
 }
 
 /// The result of `fsck`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FsckInfo {
     /// Nothing is wrong, or everything was repaired.
     pub clean: bool,
@@ -113,7 +120,7 @@ pub struct FsckInfo {
 }
 
 /// The result of `scrub`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScrubInfo {
     /// Nothing is damaged.
     pub clean: bool,

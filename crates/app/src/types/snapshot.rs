@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tintype_model::policy::Mark;
 use tintype_model::{AccessPoint, DeleteRule, SnapshotName, SnapshotRef, Span, Tags, VolumeName};
+use utoipa::ToSchema;
 
-use super::present;
+use super::{present, schema};
 
 /// How long a snapshot is to be protected, as asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,22 +32,26 @@ impl DeleteWish {
 }
 
 /// A wish for a new snapshot.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotCreate {
     /// `volume@name` of the new snapshot.
+    #[schema(value_type = schema::SnapshotRef)]
     pub snapshot: SnapshotRef,
     /// It can be written to.
     #[serde(default)]
     pub writable: bool,
     /// A snapshot of this snapshot (of the same filesystem) instead of the live filesystem.
     #[serde(default)]
+    #[schema(value_type = Option<schema::SnapshotRef>)]
     pub source: Option<SnapshotRef>,
     /// Directory under `.snapshots`; by default `@GMT-...`.
     #[serde(default)]
+    #[schema(value_type = Option<schema::AccessPoint>)]
     pub access_point: Option<AccessPoint>,
     /// Tags.
     #[serde(default)]
+    #[schema(value_type = schema::Tags)]
     pub tags: Tags,
     /// A short text to group by.
     #[serde(default)]
@@ -56,8 +61,9 @@ pub struct SnapshotCreate {
     pub description: String,
     /// Protection.
     #[serde(default)]
+    #[schema(value_type = Option<schema::DeleteWish>)]
     pub delete: Option<DeleteWish>,
-    /// Who asks; the user of the server when absent.
+    /// Who asks; the user of the server when absent. It is heard on the server's socket only: elsewhere the token says it.
     #[serde(default)]
     pub user: Option<String>,
 }
@@ -80,23 +86,28 @@ impl SnapshotCreate {
 }
 
 /// Changes of a snapshot; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotUpdate {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::SnapshotName>)]
     pub name: Option<SnapshotName>,
     /// A new directory under `.snapshots`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::AccessPoint>)]
     pub access_point: Option<AccessPoint>,
     /// All tags anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Tags>)]
     pub tags: Option<Tags>,
     /// Tags to add.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    #[schema(value_type = schema::Tags)]
     pub add_tags: Tags,
     /// Tags to remove.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    #[schema(value_type = schema::Tags)]
     pub remove_tags: Tags,
     /// A new label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +117,7 @@ pub struct SnapshotUpdate {
     pub description: Option<String>,
     /// A new protection; `null` removes it.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::DeleteWish>)]
     pub delete: Option<Option<DeleteWish>>,
     /// `true` makes it writable; `false` is refused for a writable one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,11 +125,13 @@ pub struct SnapshotUpdate {
 }
 
 /// A snapshot.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SnapshotInfo {
     /// The part behind the `@`.
+    #[schema(value_type = schema::SnapshotName)]
     pub name: SnapshotName,
     /// The part before it.
+    #[schema(value_type = schema::VolumeName)]
     pub volume: VolumeName,
     /// Its id in the store.
     pub id: String,
@@ -126,14 +140,17 @@ pub struct SnapshotInfo {
     /// Can it be written to?
     pub writable: bool,
     /// Its directory under `.snapshots`.
+    #[schema(value_type = schema::AccessPoint)]
     pub access_point: AccessPoint,
     /// Tags, sorted.
+    #[schema(value_type = schema::Tags)]
     pub tags: Tags,
     /// A short text to group by.
     pub label: String,
     /// A longer text for people.
     pub description: String,
     /// Protection: `"never"`, `{"after": TIME}` or `null`.
+    #[schema(value_type = Option<schema::DeleteRule>)]
     pub delete: Option<DeleteRule>,
     /// What deleting it alone would free.
     pub reclaimable_bytes: u64,
@@ -147,15 +164,17 @@ pub struct SnapshotInfo {
     pub parent: Option<String>,
     /// The policies that it was made for, each with its class and when it was due.
     #[serde(default)]
+    #[schema(value_type = Vec<schema::Mark>)]
     pub policies: Vec<Mark>,
     /// The program that cut it.
     pub program_version: String,
 }
 
 /// What deleting a set of snapshots would free.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SpaceInfo {
     /// The set.
+    #[schema(value_type = Vec<schema::SnapshotRef>)]
     pub snapshots: Vec<SnapshotRef>,
     /// Bytes.
     pub bytes: u64,

@@ -19,7 +19,10 @@ pub fn run(global: &Global) -> CliResult<()> {
     let client = global.client()?;
     let body = client.post("/shutdown", &serde_json::json!({}))?;
     let info: ShutdownInfo = parse(&body)?;
-    wait(client.socket(), info.stopped)?;
+    // A server on another machine cannot be watched.
+    if let Some(socket) = client.socket() {
+        wait(socket, info.stopped)?;
+    }
     show(global, &body, |info: ShutdownInfo| {
         output::line(&format!("server {} has stopped", info.stopped))
     })

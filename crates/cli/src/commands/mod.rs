@@ -14,6 +14,7 @@ mod ls;
 mod man;
 mod merge;
 mod mount;
+mod openapi;
 mod policy;
 mod prune;
 mod recover;
@@ -26,7 +27,9 @@ mod snapshot;
 mod status;
 mod store;
 mod sync;
+mod token;
 mod up;
+mod user;
 
 use std::process::ExitCode;
 
@@ -79,6 +82,12 @@ enum Command {
     /// Make, list, compare, restore, clone and delete snapshots
     #[command(subcommand)]
     Snapshot(snapshot::Command),
+    /// Make, show, change and delete users of the server
+    #[command(subcommand)]
+    User(user::Command),
+    /// Make, list and delete tokens for programs
+    #[command(subcommand)]
+    Token(token::Command),
     /// Make snapshots by themselves, and let old ones go: schedules and retention
     #[command(subcommand)]
     Policy(policy::Command),
@@ -122,6 +131,8 @@ enum Command {
     Mount(Box<mount::Args>),
     /// Play the main job on a temporary store, with real files
     Demo,
+    /// Print the description of the server's API (OpenAPI)
+    Openapi,
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Write the manual pages into a folder
@@ -140,6 +151,8 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Fs(command) => fs::run(global, command).map(done),
         Command::Disk(command) => disk::run(global, command),
         Command::Snapshot(command) => snapshot::run(global, command).map(done),
+        Command::User(command) => user::run(global, command).map(done),
+        Command::Token(command) => token::run(global, command).map(done),
         Command::Policy(command) => policy::run(global, command),
         Command::Sync(args) => sync::run(global, args).map(done),
         Command::Fsck(args) => fsck::run(global, &args),
@@ -160,6 +173,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Find(args) => ls::find(global, &args).map(done),
         Command::Mount(args) => mount::run(global, &args).map(done),
         Command::Demo => demo::run(global).map(done),
+        Command::Openapi => openapi::run().map(done),
         Command::Completions(args) => completions::run(global, &args).map(done),
         Command::Man(args) => man::run(global, &args).map(done),
     };
@@ -206,6 +220,14 @@ mod tests {
             "snapshot diff home@a home --ranges",
             "snapshot space home@a home@b --json",
             "fsck --repair --store d",
+            "up --listen 0.0.0.0:1 --tls-cert c --tls-key k",
+            "up --listen 0.0.0.0:1 --tls-self-signed",
+            "up --listen 0.0.0.0:1 --insecure-listen",
+            "user create a --role operator --new-password-file f",
+            "user set a --role reader",
+            "user password a --new-password-file f",
+            "token create t --role reader --expires 30d",
+            "status --server https://box:8400 --token-file t --ca c",
             "disk import - d --format vhd --force --progress --compression off --capacity 1G",
             "disk export d@a f.vhd --format vhd --base d@b --progress",
             "disk export d f.qcow2 --compress zstd",
@@ -243,6 +265,9 @@ mod tests {
             "fs quota set a --hard 1G",
             "fs quota show a/b:/c",
             "snapshot delete",
+            "status --server https://box --socket s",
+            "up --tls-self-signed",
+            "user create a --role root",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());
             let error = Cli::try_parse_from(words).unwrap_err();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tintype_app::AppOptions;
 use tintype_model::SnapshotLimits;
 use tintype_server::{
-    FuseMounter, Ready, ServeOptions, TlsFiles, parse_listen, parse_listen_disks, serve,
+    FuseMounter, ListenTls, Ready, ServeOptions, TlsFiles, parse_listen, parse_listen_disks, serve,
 };
 
 use crate::error::{CliError, CliResult};
@@ -21,9 +21,21 @@ pub struct Args {
     /// Folder of the store; made when it is not there (default: tintype/store in the user's data folder)
     #[arg(long, value_name = "DIR", env = "TINTYPE_STORE")]
     store: Option<PathBuf>,
-    /// Also listen on this loopback address; port 0 takes any free one
+    /// Also listen on this address, for users with tokens; port 0 takes any free one. Other than loopback only with TLS
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
+    /// Encrypt what goes over it: PEM file with the server's certificate, and those between it and an authority
+    #[arg(long, value_name = "FILE", requires = "tls_key", requires = "listen")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of that certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Encrypt what goes over it with a certificate that the server makes itself and keeps in the store's folder
+    #[arg(long, requires = "listen", conflicts_with = "tls_cert")]
+    tls_self_signed: bool,
+    /// Listen on any address without TLS: only where something in front encrypts
+    #[arg(long, requires = "listen", conflicts_with_all = ["tls_cert", "tls_self_signed"])]
+    insecure_listen: bool,
     /// Also serve disks to NBD clients on this address; other than loopback only with all of --nbd-cert, --nbd-key and
     /// --nbd-client-ca
     #[arg(long, value_name = "ADDR:PORT")]
@@ -58,7 +70,25 @@ fn parse_limits(text: &str) -> Result<SnapshotLimits, String> {
 impl Args {
     fn tls_files(&self) -> Option<TlsFiles> {
         let (cert, key) = (self.nbd_cert.clone()?, self.nbd_key.clone()?);
-        Some(TlsFiles { cert, key, client_ca: self.nbd_client_ca.clone() })
+        Some(TlsFiles { cert, key, client_ca: self.nbd_client_ca.clone(), option: "--nbd" })
+    }
+
+    fn listen_tls(&self) -> ListenTls {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => ListenTls::Files(TlsFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+                client_ca: None,
+                option: "--tls",
+            }),
+            _ if self.tls_self_signed => ListenTls::SelfSigned,
+            _ => ListenTls::Off,
+        }
+    }
+
+    /// Whether no other machine can listen in, or the user has said that it does not matter.
+    fn private(&self) -> bool {
+        self.tls_cert.is_some() || self.tls_self_signed || self.insecure_listen
     }
 }
 
@@ -79,6 +109,7 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
     let socket = global.socket();
     paths::check_socket_owner(&socket)?;
     let disk_tls = args.tls_files();
+    let (listen_tls, private) = (args.listen_tls(), args.private());
     let store = args.store.map_or_else(paths::default_store, Ok)?;
     let options = ServeOptions {
         app: AppOptions {
@@ -88,7 +119,8 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
             user: paths::user_name(),
         },
         socket: paths::to_server(&socket)?,
-        listen: args.listen.as_deref().map(parse_listen).transpose()?,
+        listen: args.listen.as_deref().map(|text| parse_listen(text, private)).transpose()?,
+        listen_tls,
         listen_disks: args
             .listen_disks
             .as_deref()
@@ -104,7 +136,14 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
 }
 
 fn announce(ready: &Ready, json: bool) -> CliResult<()> {
-    let listen = ready.listen.map(|address| format!("http://{address}"));
+    let listen = ready.listen.clone();
+    if let Some(path) = &ready.admin_secret {
+        let path = path.display();
+        notice(&format!("the user admin was made for --listen; its secret lies in {path}"));
+    }
+    if let Some(path) = &ready.certificate {
+        notice(&format!("clients trust this server with --ca {}", path.display()));
+    }
     for problem in &ready.problems {
         notice(problem);
     }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use tintype_testkit::Rng;
 
+use crate::api::{ask, headers_of};
 use crate::world::{World, fuse};
 
 fn run(program: &str, args: &[&str]) -> String {
@@ -231,8 +232,12 @@ fn an_export_that_fails_leaves_the_older_file() {
 /// The descriptor of a file comes with the connection: without one, and through TCP, nothing is written.
 #[test]
 fn an_export_into_a_file_needs_the_file() {
-    let world = World::up();
+    let mut world = World::empty();
+    world.start(&["--listen", "127.0.0.1:0"]);
     world.ok("disk create d --size 1M");
+    let admin = headers_of(&world, "admin");
+    let (status, problem) = ask(&world, "GET /api/v1/disks/d/export?into=file", &admin);
+    assert_eq!((status, &problem["object"]), (400, &"file of the request".into()), "{problem}");
     for query in ["into=file", "into=/etc/passwd", "into="] {
         let said = world.shell(&format!(
             "curl -sS --unix-socket socket 'http://localhost/api/v1/disks/d/export?{query}'"

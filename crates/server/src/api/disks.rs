@@ -1,73 +1,56 @@
-//! `/disks`, as volumes of either kind; `/changes` and `/verify`.
+//! `/disks`: block devices; `/changes` and `/verify`.
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::Response;
-use axum::routing::{get, post};
-use tintype_app::types::{DeletedInfo, DiskCreate, DiskInfo, DiskUpdate, VerifyRequest};
-use tintype_app::{App, AppError, AppResult};
-use tintype_model::VolumeName;
+use tintype_app::types::{DiskCreate, DiskUpdate, VerifyRequest};
 
-use super::extract::{Body, Pairs, moment, only, value};
-use super::volumes::{self, Kind};
-use super::{Shared, answer};
-use crate::problem::Problem;
+use super::images;
+use super::operation::{Value, named};
+use super::resource::Resource;
 
-pub fn routes() -> Router<Shared> {
-    volumes::routes::<Disks>().route("/changes", get(changes)).route("/verify", post(verify))
-}
+/// The unit of ranges when nobody asks for one.
+const GRANULARITY: u64 = 4096;
 
-/// Block devices.
-struct Disks;
-
-impl Kind for Disks {
-    type Create = DiskCreate;
-    type Update = DiskUpdate;
-    type Info = DiskInfo;
-    const PATH: &'static str = "/disks";
-
-    fn list(app: &App) -> AppResult<Vec<DiskInfo>> {
-        app.disk_list()
-    }
-
-    fn create(app: &App, wish: &DiskCreate) -> AppResult<DiskInfo> {
-        app.disk_create(wish)
-    }
-
-    fn show(app: &App, name: &VolumeName) -> AppResult<DiskInfo> {
-        app.disk_show(name)
-    }
-
-    fn change(app: &App, name: &VolumeName, update: &DiskUpdate) -> AppResult<DiskInfo> {
-        app.disk_update(name, update)
-    }
-
-    fn delete(app: &App, name: &VolumeName, force: bool) -> AppResult<DeletedInfo> {
-        app.disk_delete(name, force)
-    }
-}
-
-async fn changes(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {
-    only(&query, &["from", "to", "granularity"])?;
-    let (from, to) = (moment(&query, "from")?, moment(&query, "to")?);
-    let unit = granularity(&query)?;
-    answer(&shared, move |app| app.disk_changes(&from, &to, unit)).await
-}
-
-fn granularity(query: &Pairs) -> AppResult<u64> {
-    let Some(text) = value(query, "granularity") else { return Ok(4096) };
-    text.parse().map_err(|_| {
-        AppError::invalid(
-            "query granularity",
-            format!("{text:?} is no number of bytes"),
-            "Write a power of two from 4096 to 1073741824.",
+pub fn resource() -> Resource {
+    let resource = Resource::new("disks", "Block devices, served over NBD")
+        .list("/disks", named("list_disks", "All disks, by name"), |call| call.app.disk_list())
+        .post("/disks", named("create_disk", "Make a disk"), |call, wish: DiskCreate| {
+            call.app.disk_create(&wish)
+        })
+        .get("/disks/{name}", named("show_disk", "One disk"), |call| {
+            call.app.disk_show(&call.asked.volume()?)
+        })
+        .patch(
+            "/disks/{name}",
+            named("update_disk", "Rename or resize a disk, or change its limits"),
+            |call, update: DiskUpdate| call.app.disk_update(&call.asked.volume()?, &update),
         )
-    })
-}
-
-async fn verify(
-    State(shared): State<Shared>,
-    Body(request): Body<VerifyRequest>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.disk_verify(&request.moment)).await
+        .delete(
+            "/disks/{name}",
+            named("delete_disk", "Delete a disk; snapshots forbid it without force").query(
+                "force",
+                Value::Flag,
+                "also with its snapshots, and while clients use it",
+            ),
+            |call| call.app.disk_delete(&call.asked.volume()?, call.asked.flag("force")),
+        )
+        .get(
+            "/changes",
+            named("list_disk_changes", "What differs between two moments of a disk")
+                .must("from", Value::Text, "the first moment")
+                .must("to", Value::Text, "the second")
+                .query(
+                    "granularity",
+                    Value::Number,
+                    "unit of ranges: a power of two from 4096 to 1073741824",
+                ),
+            |call| {
+                let unit = call.asked.parsed("granularity")?.unwrap_or(GRANULARITY);
+                call.app.disk_changes(&call.asked.moment("from")?, &call.asked.moment("to")?, unit)
+            },
+        )
+        .post(
+            "/verify",
+            named("verify_disk", "Read a moment of a disk and check all checksums"),
+            |call, request: VerifyRequest| call.app.disk_verify(&request.moment),
+        );
+    images::add(resource)
 }

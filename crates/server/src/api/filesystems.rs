@@ -1,68 +1,46 @@
-//! `/filesystems`, as volumes of either kind; mount and unmount.
+//! `/filesystems`: trees of files, and where they are mounted.
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::Response;
-use axum::routing::put;
-use tintype_app::types::{DeletedInfo, FsCreate, FsInfo, FsUpdate, MountRequest};
-use tintype_app::{App, AppResult};
-use tintype_model::VolumeName;
+use tintype_app::types::{FsCreate, FsUpdate, MountRequest};
 
-use super::extract::{Body, Pairs, Path, flag, only, volume};
-use super::volumes::{self, Kind};
-use super::{Shared, answer};
-use crate::problem::Problem;
+use super::operation::{Value, named};
+use super::resource::Resource;
 
-pub fn routes() -> Router<Shared> {
-    volumes::routes::<Filesystems>().route("/filesystems/{name}/mount", put(mount).delete(unmount))
-}
-
-/// POSIX trees.
-struct Filesystems;
-
-impl Kind for Filesystems {
-    type Create = FsCreate;
-    type Update = FsUpdate;
-    type Info = FsInfo;
-    const PATH: &'static str = "/filesystems";
-
-    fn list(app: &App) -> AppResult<Vec<FsInfo>> {
-        app.fs_list()
-    }
-
-    fn create(app: &App, wish: &FsCreate) -> AppResult<FsInfo> {
-        app.fs_create(wish)
-    }
-
-    fn show(app: &App, name: &VolumeName) -> AppResult<FsInfo> {
-        app.fs_show(name)
-    }
-
-    fn change(app: &App, name: &VolumeName, update: &FsUpdate) -> AppResult<FsInfo> {
-        app.fs_update(name, update)
-    }
-
-    fn delete(app: &App, name: &VolumeName, force: bool) -> AppResult<DeletedInfo> {
-        app.fs_delete(name, force)
-    }
-}
-
-async fn mount(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    Body(request): Body<MountRequest>,
-) -> Result<Response, Problem> {
-    let name = volume(&path)?;
-    answer(&shared, move |app| app.fs_mount(&name, &request.dir)).await
-}
-
-async fn unmount(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-) -> Result<Response, Problem> {
-    let name = volume(&path)?;
-    only(&query, &["force"])?;
-    let force = flag(&query, "force");
-    answer(&shared, move |app| app.fs_unmount(&name, force)).await
+pub fn resource() -> Resource {
+    Resource::new("filesystems", "Trees of files, mounted through FUSE")
+        .list("/filesystems", named("list_filesystems", "All filesystems, by name"), |call| {
+            call.app.fs_list()
+        })
+        .post(
+            "/filesystems",
+            named("create_filesystem", "Make a filesystem"),
+            |call, wish: FsCreate| call.app.fs_create(&wish),
+        )
+        .get("/filesystems/{name}", named("show_filesystem", "One filesystem"), |call| {
+            call.app.fs_show(&call.asked.volume()?)
+        })
+        .patch(
+            "/filesystems/{name}",
+            named("update_filesystem", "Rename a filesystem, or change its limits"),
+            |call, update: FsUpdate| call.app.fs_update(&call.asked.volume()?, &update),
+        )
+        .delete(
+            "/filesystems/{name}",
+            named("delete_filesystem", "Delete a filesystem; snapshots forbid it without force")
+                .query("force", Value::Flag, "also with its snapshots, and while programs use it"),
+            |call| call.app.fs_delete(&call.asked.volume()?, call.asked.flag("force")),
+        )
+        .put(
+            "/filesystems/{name}/mount",
+            named("mount_filesystem", "Mount it now and at every start"),
+            |call, request: MountRequest| call.app.fs_mount(&call.asked.volume()?, &request.dir),
+        )
+        .delete(
+            "/filesystems/{name}/mount",
+            named("unmount_filesystem", "Unmount it, and do not mount it again").query(
+                "force",
+                Value::Flag,
+                "also while programs use it",
+            ),
+            |call| call.app.fs_unmount(&call.asked.volume()?, call.asked.flag("force")),
+        )
 }

@@ -6,47 +6,74 @@ use std::io::Write;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::Router;
 use axum::body::Body as AxumBody;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::handler::Handler;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tintype_app::types::{DiskImport, ImageHead, ImageWish};
+use tintype_app::types::{DiskImport, DiskImported, ImageHead, ImageWish};
 use tintype_app::{App, AppError, AppResult};
 use tintype_image::{Format, Stream};
-use tintype_model::{ByteSize, MomentName, SnapshotName, SnapshotRef, VolumeName};
+use tintype_model::{ByteSize, MomentName, SnapshotName, SnapshotRef};
 use tokio::sync::oneshot;
 
-use super::extract::{Pairs, Path, flag, only, value, volume};
+use super::asked::Asked;
+use super::operation::{Content, Value, named};
+use super::resource::{Resource, json};
 use super::{Shared, answer, broken};
 use crate::file::FileWriter;
 use crate::handed::Handed;
 use crate::problem::{Problem, ProblemDocument};
 use crate::stream::{PieceWriter, Rest, incoming, outgoing};
 
-pub fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/disks/{name}/import", post(import).layer(DefaultBodyLimit::disable()))
-        .route("/disks/{name}/export", get(export))
+/// Adds them to the disks.
+pub fn add(disks: Resource) -> Resource {
+    disks
+        .bare(
+            Method::POST,
+            "/disks/{name}/import",
+            named("import_disk", "Make a disk from an image, or take a delta upon one")
+                .query("format", Value::Text, "raw, vhd or qcow2; found out when absent")
+                .query("force", Value::Flag, "take a delta upon something else than it goes upon")
+                .query("capacity", Value::Text, "limit of live data and snapshots: 10G")
+                .query("compression", Value::Text, "off, lz4, zstd or zstd:LEVEL"),
+            Content::Bytes("application/octet-stream"),
+            json::<DiskImported>(),
+            import.layer(DefaultBodyLimit::disable()),
+        )
+        .bare(
+            Method::GET,
+            "/disks/{name}/export",
+            named("export_disk", "A moment of a disk as an image")
+                .query("format", Value::Text, "raw, vhd or qcow2; raw when absent")
+                .query("snapshot", Value::Text, "this snapshot instead of what is live")
+                .query("base", Value::Text, "only what differs from this moment")
+                .many("with_snapshot", Value::Text, "a snapshot to be put inside of the image")
+                .query(
+                    "into",
+                    Value::Text,
+                    "file: write into the open file that came with the connection, on the server's socket only; the answer is lines of JSON",
+                ),
+            Content::Nothing,
+            Content::Bytes("application/octet-stream"),
+            export,
+        )
 }
 
 async fn import(
     State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
+    Extension(asked): Extension<Arc<Asked>>,
     headers: HeaderMap,
     body: AxumBody,
 ) -> Result<Response, Problem> {
-    only(&query, &["format", "force", "capacity", "compression"])?;
     let wish = DiskImport {
-        name: volume(&path)?,
-        format: format(&query)?,
-        force: flag(&query, "force"),
-        capacity: parsed::<ByteSize>(&query, "capacity")?.map(|size| size.0),
-        compression: parsed(&query, "compression")?.unwrap_or_default(),
+        name: asked.volume()?,
+        format: asked.parsed("format")?,
+        force: asked.flag("force"),
+        capacity: asked.parsed::<ByteSize>("capacity")?.map(|size| size.0),
+        compression: asked.parsed("compression")?.unwrap_or_default(),
     };
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
@@ -58,17 +85,15 @@ async fn import(
 
 async fn export(
     State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-    handed: Option<Extension<ConnectInfo<Handed>>>,
+    Extension(asked): Extension<Arc<Asked>>,
+    handed: Option<Extension<Handed>>,
 ) -> Result<Response, Problem> {
-    only(&query, &["snapshot", "format", "base", "with_snapshot", "into"])?;
-    let wish = wish(volume(&path)?, &query)?;
+    let wish = wish(&asked)?;
     let app = Arc::clone(&shared.app);
-    match value(&query, "into") {
+    match asked.text("into") {
         None => {}
         Some("file") => {
-            let handed = handed.map(|Extension(ConnectInfo(handed))| handed).unwrap_or_default();
+            let handed = handed.map(|Extension(handed)| handed).unwrap_or_default();
             return Ok(export_into(app, wish, handed.take()?));
         }
         Some(_) => {
@@ -94,9 +119,9 @@ async fn export(
         }
         // Nothing was told: it was refused.
         Err(_) => match job.await {
-            Ok(Err(error)) => Err(Problem(error)),
-            Ok(Ok(())) => Err(Problem(broken(&"an export that began nothing"))),
-            Err(error) => Err(Problem(broken(&error))),
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(())) => Err(broken(&"an export that began nothing").into()),
+            Err(error) => Err(broken(&error).into()),
         },
     }
 }
@@ -172,45 +197,29 @@ fn write_into(app: &App, wish: &ImageWish, file: File, lines: &Lines) -> ExportL
     match (written, broken.lock().take(), done) {
         (Ok(()), _, Some(done)) => done,
         (_, Some(why), _) => ExportLine::Unwritable(why),
-        (Ok(()), None, None) => {
-            ExportLine::Failed(Problem(super::broken(&"an export that began nothing")).document())
-        }
+        (Ok(()), None, None) => ExportLine::Failed(
+            Problem::from(super::broken(&"an export that began nothing")).document(),
+        ),
         (Err(error), None, _) => {
             tracing::warn!(%error, "an export did not end well");
-            ExportLine::Failed(Problem(error).document())
+            ExportLine::Failed(Problem::from(error).document())
         }
     }
 }
 
-fn wish(name: VolumeName, query: &Pairs) -> AppResult<ImageWish> {
-    let moment = match parsed::<SnapshotName>(query, "snapshot")? {
-        None => MomentName::Live(name),
-        Some(snapshot) => MomentName::Snapshot(SnapshotRef { volume: name, snapshot }),
+fn wish(asked: &Asked) -> AppResult<ImageWish> {
+    let volume = asked.volume()?;
+    let moment = match asked.parsed("snapshot")? {
+        None => MomentName::Live(volume),
+        Some(snapshot) => MomentName::Snapshot(SnapshotRef { volume, snapshot }),
     };
-    let snapshots = query.0.iter().filter(|(key, _)| key == "with_snapshot");
     let snapshots: Result<Vec<SnapshotName>, _> =
-        snapshots.map(|(_, name)| SnapshotName::new(name.as_str())).collect();
+        asked.all("with_snapshot").map(SnapshotName::new).collect();
     Ok(ImageWish {
         moment,
-        format: format(query)?.unwrap_or(Format::Raw),
-        base: parsed(query, "base")?,
+        format: asked.parsed("format")?.unwrap_or(Format::Raw),
+        base: asked.parsed("base")?,
         snapshots: snapshots?,
-    })
-}
-
-fn format(query: &Pairs) -> AppResult<Option<Format>> {
-    parsed(query, "format")
-}
-
-/// The value of `key`, read.
-fn parsed<T>(query: &Pairs, key: &str) -> AppResult<Option<T>>
-where
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
-{
-    let Some(text) = value(query, key) else { return Ok(None) };
-    text.parse().map(Some).map_err(|error: T::Err| {
-        AppError::invalid(format!("query {key}"), error.to_string(), "docs/cli.md describes it.")
     })
 }
 

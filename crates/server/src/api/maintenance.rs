@@ -1,56 +1,51 @@
 //! `/store`, `/status`, `/sync`, `/fsck`, `/scrub`, `/shutdown`.
 
-use axum::Router;
 use axum::extract::State;
+use axum::http::Method;
 use axum::response::Response;
-use axum::routing::{get, post};
-use tintype_app::types::{FsckRequest, ShutdownInfo, StoreUpdate, SyncRequest};
+use tintype_app::types::{Empty, FsckRequest, ShutdownInfo, StoreUpdate, SyncRequest};
 
-use super::extract::Body;
+use super::operation::{Content, named};
+use super::resource::{Resource, json};
 use super::{Shared, answer};
 use crate::problem::Problem;
 
-pub fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/store", get(show_store).patch(change_store))
-        .route("/status", get(status))
-        .route("/sync", post(sync))
-        .route("/fsck", post(fsck))
-        .route("/scrub", post(scrub))
-        .route("/shutdown", post(shutdown))
-}
-
-async fn show_store(State(shared): State<Shared>) -> Result<Response, Problem> {
-    answer(&shared, |app| app.store_show()).await
-}
-
-async fn change_store(
-    State(shared): State<Shared>,
-    Body(update): Body<StoreUpdate>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.store_update(&update)).await
-}
-
-async fn status(State(shared): State<Shared>) -> Result<Response, Problem> {
-    answer(&shared, |app| app.status()).await
-}
-
-async fn sync(
-    State(shared): State<Shared>,
-    Body(request): Body<SyncRequest>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.sync(request.filesystem.as_ref())).await
-}
-
-async fn fsck(
-    State(shared): State<Shared>,
-    Body(request): Body<FsckRequest>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.fsck(request.repair, request.all)).await
-}
-
-async fn scrub(State(shared): State<Shared>) -> Result<Response, Problem> {
-    answer(&shared, |app| app.scrub()).await
+pub fn resource() -> Resource {
+    Resource::new("server", "The server and its store")
+        .get("/store", named("show_store", "How much the store may take and does"), |call| {
+            call.app.store_show()
+        })
+        .patch(
+            "/store",
+            named("update_store", "Change how much the store may take"),
+            |call, update: StoreUpdate| call.app.store_update(&update),
+        )
+        .get("/status", named("status", "How the server and its store are"), |call| {
+            call.app.status()
+        })
+        .post(
+            "/sync",
+            named("sync", "Make everything durable now"),
+            |call, request: SyncRequest| call.app.sync(request.filesystem.as_ref()),
+        )
+        .post(
+            "/fsck",
+            named("fsck", "Check the store and its volumes, and repair them if asked to"),
+            |call, request: FsckRequest| call.app.fsck(request.repair, request.all),
+        )
+        .post(
+            "/scrub",
+            named("scrub", "Read all data and check all checksums"),
+            |call, Empty {}| call.app.scrub(),
+        )
+        .bare(
+            Method::POST,
+            "/shutdown",
+            named("shutdown", "Stop the server: flush, unmount, close"),
+            Content::Nothing,
+            json::<ShutdownInfo>(),
+            shutdown,
+        )
 }
 
 async fn shutdown(State(shared): State<Shared>) -> Result<Response, Problem> {

@@ -1,28 +1,40 @@
-//! `/api/v1`: one file per resource. Every handler reads the request, calls one use case on the
-//! blocking pool, and writes JSON.
+//! `/api/v1`: one file per resource, each a list of operations.
+//!
+//! To add a resource: a file with `pub fn resource() -> Resource`, and a line in [`resources`]. `operation.rs` says what an operation is made
+//! of, `resource.rs` turns it into a route, `openapi.rs` describes all of them. Types that go over the wire derive
+//! `ToSchema`; who may do what stands in `roles.rs`; a list's items implement `Listed` (`pages.rs`). `cargo run -p tintype-cli -- openapi > docs/openapi.json` then writes the document anew.
 
+mod access;
+mod asked;
 mod disks;
-mod extract;
 mod filesystems;
 mod images;
 mod maintenance;
+mod openapi;
+mod operation;
+mod pages;
 mod policies;
 mod quotas;
+mod resource;
+mod roles;
 mod snapshots;
-mod volumes;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use serde::Serialize;
 use tintype_app::{App, AppError, AppResult, ErrorKind, Stop, until};
 use tokio::sync::Notify;
 
+use self::resource::Resource;
 use crate::problem::Problem;
+use crate::who::recognise;
 
 pub use images::ExportLine;
 
@@ -38,40 +50,63 @@ pub struct Shared {
 /// Large enough for a list of every snapshot of a store.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
+/// Everything that can be asked.
+fn resources() -> Vec<Resource> {
+    vec![
+        filesystems::resource(),
+        disks::resource(),
+        snapshots::resource(),
+        quotas::resource(),
+        policies::resource(),
+        maintenance::resource(),
+        access::resource(),
+    ]
+}
+
+/// The OpenAPI document of the API.
+#[must_use]
+pub fn openapi() -> String {
+    openapi::document(&resources())
+}
+
 /// All routes.
 pub fn router(shared: Shared) -> Router {
+    let resources = resources();
+    let document = Bytes::from(openapi::document(&resources));
+    let serve_document = move || async move {
+        ([(header::CONTENT_TYPE, "application/json")], document).into_response()
+    };
+    let routes = resources.iter().fold(Router::new(), |all, one| all.merge(one.router()));
     Router::new()
-        .nest(
-            "/api/v1",
-            filesystems::routes()
-                .merge(disks::routes())
-                .merge(images::routes())
-                .merge(snapshots::routes())
-                .merge(quotas::routes())
-                .merge(policies::routes())
-                .merge(maintenance::routes()),
-        )
+        .route(openapi::PATH, get(serve_document))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .nest("/api/v1", routes)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(&shared.app), recognise))
         .with_state(shared)
 }
 
+/// The process answers.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The store takes changes.
+async fn readyz(State(shared): State<Shared>) -> Result<&'static str, Problem> {
+    on_pool(&shared, |app| app.ready().map(|()| "ok\n")).await
+}
+
 async fn no_route(uri: axum::http::Uri) -> Problem {
-    Problem(AppError::new(
-        ErrorKind::NotFound,
-        format!("resource {}", uri.path()),
-        "does not exist",
-        "docs/cli.md lists the resources under /api/v1.",
-    ))
+    let object = format!("resource {}", uri.path());
+    let remedy = "/api/v1/openapi.json lists the resources.";
+    AppError::new(ErrorKind::NotFound, object, "does not exist", remedy).into()
 }
 
 async fn no_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
-    Problem(AppError::invalid(
-        format!("resource {}", uri.path()),
-        format!("does not know the method {method}"),
-        "docs/cli.md lists the methods of each resource.",
-    ))
+    Problem::method(method.as_str(), uri.path())
 }
 
 /// Asks for the end of a use case when it is dropped. A client that goes away has its handler dropped.
@@ -83,16 +118,26 @@ impl Drop for Leaves {
     }
 }
 
-/// Runs a use case and writes its result. What only reads ends early when the client has gone; what changes something is done to its end.
+/// Runs a use case and writes its result.
 async fn answer<T, F>(shared: &Shared, work: F) -> Result<Response, Problem>
 where
     T: Serialize,
     F: FnOnce(&App) -> AppResult<T> + Send + 'static,
 {
+    // The text is made on the blocking pool too: lists can be long.
+    let body = on_pool(shared, |app| json_bytes(&work(app)?)).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Runs a use case on the blocking pool. What only reads ends early when the client has gone; what changes something is done to its end.
+async fn on_pool<T, F>(shared: &Shared, work: F) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: FnOnce(&App) -> AppResult<T> + Send + 'static,
+{
     let app = Arc::clone(&shared.app);
     let stop = Stop::default();
     let _leaves = Leaves(stop.clone());
-    // The text is made on the blocking pool too: lists can be long.
     let work = move || {
         let done = until(&stop, || work(&app));
         if stop.is_asked() {
@@ -101,13 +146,12 @@ where
                 "a client went away before its answer came"
             );
         }
-        done.and_then(|value| json(&value))
+        done
     };
-    let body = tokio::task::spawn_blocking(work).await.map_err(|e| Problem(broken(&e)))??;
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|e| broken(&e))??)
 }
 
-fn json<T: Serialize>(value: &T) -> AppResult<Bytes> {
+fn json_bytes<T: Serialize>(value: &T) -> AppResult<Bytes> {
     serde_json::to_vec(value).map(Bytes::from).map_err(|e| broken(&e))
 }
 

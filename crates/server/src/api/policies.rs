@@ -1,111 +1,86 @@
 //! `/policies`, `/policies/{name}` with `/volumes/{volume}`, `/run` and `/forecast`.
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::Response;
-use axum::routing::{get, post, put};
-use tintype_app::types::PolicyRunRequest;
-use tintype_app::{AppError, AppResult};
-use tintype_model::VolumeName;
-use tintype_model::policy::{PolicyDocument, PolicyName};
+use tintype_app::AppResult;
+use tintype_app::types::{PolicyInfo, PolicyPatch, PolicyRunRequest, PolicyWish};
+use tintype_model::policy::PolicyName;
 
-use super::extract::{Body, Pairs, Path, flag, only, value};
-use super::{Shared, answer};
-use crate::problem::Problem;
+use super::asked::Asked;
+use super::operation::{Value, named};
+use super::pages::Listed;
+use super::resource::{NoBody, Resource};
 
-pub fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/policies", get(list).post(create))
-        .route("/policies/{name}", get(show).patch(change).delete(delete))
-        .route("/policies/{name}/volumes/{volume}", put(attach).delete(detach))
-        .route("/policies/{name}/run", post(run))
-        .route("/policies/{name}/forecast", get(forecast))
+/// How far a forecast goes when nobody says.
+const DAYS: u32 = 7;
+
+impl Listed for PolicyInfo {
+    fn key(&self) -> String {
+        self.name.to_string()
+    }
 }
 
-fn name(Path(name): &Path<String>) -> AppResult<PolicyName> {
-    Ok(PolicyName::new(name.as_str())?)
+fn name(asked: &Asked) -> AppResult<PolicyName> {
+    Ok(PolicyName::new(asked.named())?)
 }
 
-async fn list(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {
-    only(&query, &[])?;
-    answer(&shared, |app| app.policy_list()).await
-}
-
-async fn create(
-    State(shared): State<Shared>,
-    Body(document): Body<PolicyDocument>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.policy_create(&document)).await
-}
-
-async fn show(State(shared): State<Shared>, path: Path<String>) -> Result<Response, Problem> {
-    let name = name(&path)?;
-    answer(&shared, move |app| app.policy_show(&name)).await
-}
-
-async fn change(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    Body(patch): Body<serde_json::Value>,
-) -> Result<Response, Problem> {
-    let name = name(&path)?;
-    answer(&shared, move |app| app.policy_update(&name, &patch)).await
-}
-
-async fn delete(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-) -> Result<Response, Problem> {
-    let name = name(&path)?;
-    only(&query, &["force"])?;
-    let force = flag(&query, "force");
-    answer(&shared, move |app| app.policy_delete(&name, force)).await
-}
-
-fn pair(Path((name, volume)): &Path<(String, String)>) -> AppResult<(PolicyName, VolumeName)> {
-    Ok((PolicyName::new(name.as_str())?, VolumeName::new(volume.as_str())?))
-}
-
-async fn attach(
-    State(shared): State<Shared>,
-    path: Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let (name, volume) = pair(&path)?;
-    answer(&shared, move |app| app.policy_attach(&name, &volume)).await
-}
-
-async fn detach(
-    State(shared): State<Shared>,
-    path: Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let (name, volume) = pair(&path)?;
-    answer(&shared, move |app| app.policy_detach(&name, &volume)).await
-}
-
-async fn run(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    Body(request): Body<PolicyRunRequest>,
-) -> Result<Response, Problem> {
-    let name = name(&path)?;
-    answer(&shared, move |app| app.policy_run(&name, &request)).await
-}
-
-async fn forecast(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-) -> Result<Response, Problem> {
-    let name = name(&path)?;
-    only(&query, &["days"])?;
-    let days = value(&query, "days").unwrap_or("7");
-    let days = days.parse().map_err(|_| {
-        AppError::invalid(
-            "query days",
-            format!("{days:?} is no number of days"),
-            "Write a whole number such as 30.",
+pub fn resource() -> Resource {
+    let resource = Resource::new("policies", "Snapshots that are made and removed by themselves")
+        .list("/policies", named("list_policies", "All policies, by name"), |call| {
+            call.app.policy_list()
+        })
+        .post(
+            "/policies",
+            named("create_policy", "Make a policy, attached to the volumes that it names"),
+            |call, PolicyWish(document): PolicyWish| call.app.policy_create(&document),
         )
-    })?;
-    answer(&shared, move |app| app.policy_forecast(&name, days)).await
+        .get("/policies/{name}", named("show_policy", "One policy"), |call| {
+            call.app.policy_show(&name(call.asked)?)
+        })
+        .patch(
+            "/policies/{name}",
+            named("update_policy", "Change a policy by a JSON merge patch of its document"),
+            |call, PolicyPatch(patch): PolicyPatch| {
+                call.app.policy_update(&name(call.asked)?, &patch)
+            },
+        )
+        .delete(
+            "/policies/{name}",
+            named("delete_policy", "Delete a policy; its snapshots stay").query(
+                "force",
+                Value::Flag,
+                "also while it is attached",
+            ),
+            |call| call.app.policy_delete(&name(call.asked)?, call.asked.flag("force")),
+        );
+    more(resource)
+}
+
+fn more(resource: Resource) -> Resource {
+    resource
+        .put(
+            "/policies/{name}/volumes/{volume}",
+            named("attach_policy", "Attach a policy to a volume"),
+            |call, NoBody| call.app.policy_attach(&name(call.asked)?, &call.asked.volume_beside()?),
+        )
+        .delete(
+            "/policies/{name}/volumes/{volume}",
+            named("detach_policy", "Detach a policy from a volume; its snapshots stay"),
+            |call| call.app.policy_detach(&name(call.asked)?, &call.asked.volume_beside()?),
+        )
+        .post(
+            "/policies/{name}/run",
+            named("run_policy", "Make the snapshots of a policy now"),
+            |call, request: PolicyRunRequest| call.app.policy_run(&name(call.asked)?, &request),
+        )
+        .get(
+            "/policies/{name}/forecast",
+            named("forecast_policy", "What policies would make and remove on its volumes").query(
+                "days",
+                Value::Number,
+                "so many days from now, 7 when absent",
+            ),
+            |call| {
+                let days = call.asked.parsed("days")?.unwrap_or(DAYS);
+                call.app.policy_forecast(&name(call.asked)?, days)
+            },
+        )
 }

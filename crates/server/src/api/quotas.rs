@@ -1,66 +1,53 @@
 //! `/filesystems/{name}/quotas`: the quotas of directories. One of them is named by its path in the query, `?path=/a/b`.
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::Response;
-use axum::routing::get;
-use tintype_app::types::QuotaSet;
-use tintype_app::{AppError, AppResult};
+use tintype_app::types::{QuotaInfo, QuotaSet};
 
-use super::extract::{Body, Pairs, Path, only, value, volume};
-use super::{Shared, answer};
-use crate::problem::Problem;
+use super::asked::Asked;
+use super::operation::{Spec, Value, named};
+use super::pages::Listed;
+use super::resource::Resource;
 
-pub fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/filesystems/{name}/quotas", get(list))
-        .route("/filesystems/{name}/quota", get(show).put(set).delete(unset))
+impl Listed for QuotaInfo {
+    /// By the bytes of the path: names that are no UTF-8 look alike as text.
+    fn key(&self) -> String {
+        let plain = || self.path.bytes().map(|byte| format!("{byte:02x}")).collect();
+        self.path_hex.clone().unwrap_or_else(plain)
+    }
 }
 
-/// The directory that the query names.
-fn directory(query: &Pairs) -> AppResult<String> {
-    only(query, &["path"])?;
-    let path = value(query, "path").ok_or_else(|| {
-        AppError::invalid("query path", "is missing", "Write ?path=/a/b, or ?path=/ for all.")
-    })?;
-    Ok(path.to_owned())
+pub fn resource() -> Resource {
+    Resource::new("quotas", "How much directories may hold")
+        .list(
+            "/filesystems/{name}/quotas",
+            named("list_quotas", "The quotas of a filesystem, by path").query(
+                "snapshot",
+                Value::Text,
+                "as they were in this snapshot",
+            ),
+            |call| call.app.quota_list(&call.asked.volume()?, call.asked.text("snapshot")),
+        )
+        .get("/filesystems/{name}/quota", one("show_quota", "The quota of a directory"), |call| {
+            call.app.quota_show(&call.asked.volume()?, directory(call.asked))
+        })
+        .put(
+            "/filesystems/{name}/quota",
+            one("set_quota", "Give a directory a quota, or change it"),
+            |call, wish: QuotaSet| {
+                call.app.quota_set(&call.asked.volume()?, directory(call.asked), &wish)
+            },
+        )
+        .delete(
+            "/filesystems/{name}/quota",
+            one("unset_quota", "Take the quota of a directory away"),
+            |call| call.app.quota_unset(&call.asked.volume()?, directory(call.asked)),
+        )
 }
 
-async fn list(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-) -> Result<Response, Problem> {
-    let name = volume(&path)?;
-    only(&query, &["snapshot"])?;
-    let snapshot = value(&query, "snapshot").map(str::to_owned);
-    answer(&shared, move |app| app.quota_list(&name, snapshot.as_deref())).await
+fn one(id: &str, summary: &'static str) -> Spec {
+    named(id, summary).must("path", Value::Text, "the directory: /a/b, or / for all")
 }
 
-async fn show(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-) -> Result<Response, Problem> {
-    let (name, dir) = (volume(&path)?, directory(&query)?);
-    answer(&shared, move |app| app.quota_show(&name, &dir)).await
-}
-
-async fn set(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-    Body(wish): Body<QuotaSet>,
-) -> Result<Response, Problem> {
-    let (name, dir) = (volume(&path)?, directory(&query)?);
-    answer(&shared, move |app| app.quota_set(&name, &dir, &wish)).await
-}
-
-async fn unset(
-    State(shared): State<Shared>,
-    path: Path<String>,
-    query: Pairs,
-) -> Result<Response, Problem> {
-    let (name, dir) = (volume(&path)?, directory(&query)?);
-    answer(&shared, move |app| app.quota_unset(&name, &dir)).await
+/// The directory that the query names, which an operation upon one must.
+fn directory(asked: &Asked) -> &str {
+    asked.text("path").unwrap_or_default()
 }

@@ -1,131 +1,108 @@
-//! `/snapshots`, `/volumes/{volume}/snapshots/{name}`, `/diff` and `/space`.
+//! `/snapshots`, `/{kind}/{volume}/snapshots/{name}`, `/diff` and `/space`.
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::Response;
-use axum::routing::{get, post};
+use tintype_app::AppResult;
 use tintype_app::types::{
     CloneRequest, RestoreRequest, SnapshotCreate, SnapshotSet, SnapshotUpdate,
 };
-use tintype_app::{AppError, AppResult};
-use tintype_model::{SnapshotFilter, Tags, VolumeName};
+use tintype_model::{SnapshotFilter, Tags};
 
-use super::extract::{Body, Pairs, Path, flag, moment, only, snapshot, value};
-use super::{Shared, answer};
-use crate::problem::Problem;
+use super::asked::Asked;
+use super::operation::{Value, named};
+use super::resource::Resource;
 
-pub fn routes() -> Router<Shared> {
-    let routes = Router::new()
-        .route("/snapshots", get(list).post(create))
-        .route("/snapshots/delete", post(delete_set))
-        .route("/diff", get(diff))
-        .route("/space", post(space));
+pub fn resource() -> Resource {
+    let resource = Resource::new("snapshots", "Named moments of volumes")
+        .list(
+            "/snapshots",
+            named("list_snapshots", "Snapshots, oldest first")
+                .query("filesystem", Value::Text, "only of this volume")
+                .many("tag", Value::Text, "only with all tags of one of these lists")
+                .query("label", Value::Text, "only with exactly this label")
+                .query("after", Value::Time, "only those cut then or later")
+                .query("before", Value::Time, "only those cut before"),
+            |call| {
+                let volume = call.asked.parsed("filesystem")?;
+                call.app.snapshot_list(volume.as_ref(), &filter(call.asked)?)
+            },
+        )
+        .post(
+            "/snapshots",
+            named("create_snapshot", "Take a snapshot"),
+            |call, mut wish: SnapshotCreate| {
+                // Nobody takes snapshots in the name of somebody else.
+                if let Some(name) = call.caller()?.signature() {
+                    wish.user = Some(name);
+                }
+                call.app.snapshot_create(&wish)
+            },
+        )
+        .post(
+            "/snapshots/delete",
+            named("delete_snapshots", "Delete snapshots: all of them or none"),
+            |call, set: SnapshotSet| call.app.snapshot_delete(&set.snapshots),
+        )
+        .get(
+            "/diff",
+            named("diff", "What differs between two moments")
+                .must("from", Value::Text, "the first moment")
+                .must("to", Value::Text, "the second")
+                .query("ranges", Value::Flag, "also which ranges of files"),
+            |call| {
+                let (from, to) = (call.asked.moment("from")?, call.asked.moment("to")?);
+                call.app.diff(&from, &to, call.asked.flag("ranges"))
+            },
+        )
+        .post(
+            "/space",
+            named("space", "What deleting exactly these snapshots would free"),
+            |call, set: SnapshotSet| call.app.space(&set.snapshots),
+        );
     // A snapshot is reached by the kind of its volume, or without knowing it.
-    ["filesystems", "disks", "volumes"].iter().fold(routes, |routes, kind| {
-        let one = format!("/{kind}/{{volume}}/snapshots/{{name}}");
-        routes
-            .route(&one, get(show).patch(change).delete(delete_one))
-            .route(&format!("{one}/restore"), post(restore))
-            .route(&format!("{one}/clone"), post(clone))
-    })
+    [("volumes", ""), ("filesystems", "filesystem_"), ("disks", "disk_")]
+        .iter()
+        .fold(resource, |resource, (kind, prefix)| one(resource, kind, prefix))
 }
 
-async fn list(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {
-    only(&query, &["filesystem", "tag", "label", "after", "before"])?;
-    let volume = value(&query, "filesystem").map(VolumeName::new).transpose();
-    let volume = volume.map_err(AppError::from)?;
-    let filter = filter(&query)?;
-    answer(&shared, move |app| app.snapshot_list(volume.as_ref(), &filter)).await
+fn one(resource: Resource, kind: &str, prefix: &str) -> Resource {
+    let path = format!("/{kind}/{{volume}}/snapshots/{{name}}");
+    let id = |verb: &str| format!("{verb}_{prefix}snapshot");
+    resource
+        .get(&path, named(id("show"), "One snapshot"), |call| {
+            call.app.snapshot_show(&call.asked.snapshot()?)
+        })
+        .patch(
+            &path,
+            named(id("update"), "Rename a snapshot, or change what is known of it"),
+            |call, update: SnapshotUpdate| {
+                call.app.snapshot_update(&call.asked.snapshot()?, &update)
+            },
+        )
+        .delete(&path, named(id("delete"), "Delete a snapshot"), |call| {
+            call.app.snapshot_delete(&[call.asked.snapshot()?])
+        })
+        .post(
+            &format!("{path}/restore"),
+            named(id("restore"), "Bring the volume back to this moment"),
+            |call, request: RestoreRequest| {
+                call.app.snapshot_restore(&call.asked.snapshot()?, request.keep.as_ref())
+            },
+        )
+        .post(
+            &format!("{path}/clone"),
+            named(id("clone"), "Make a volume that starts from this moment"),
+            |call, request: CloneRequest| {
+                call.may_mount(request.mount.as_ref())?;
+                call.app.snapshot_clone(&call.asked.snapshot()?, &request)
+            },
+        )
 }
 
-fn filter(query: &Pairs) -> AppResult<SnapshotFilter> {
-    let time = |key: &str| match value(query, key) {
-        None => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| {
-            AppError::invalid(
-                format!("query {key}"),
-                format!("{text:?} is not a time"),
-                "Write it as in RFC 3339: 2026-11-21T10:30:00Z.",
-            )
-        }),
-    };
-    let tags = query.0.iter().filter(|(key, _)| key == "tag");
-    let tags: Result<Vec<Tags>, _> = tags.map(|(_, list)| list.parse()).collect();
+fn filter(asked: &Asked) -> AppResult<SnapshotFilter> {
+    let tags: Result<Vec<Tags>, _> = asked.all("tag").map(str::parse).collect();
     Ok(SnapshotFilter {
         tags: tags?,
-        label: value(query, "label").map(str::to_owned),
-        after: time("after")?,
-        before: time("before")?,
+        label: asked.text("label").map(str::to_owned),
+        after: asked.parsed("after")?,
+        before: asked.parsed("before")?,
     })
-}
-
-async fn create(
-    State(shared): State<Shared>,
-    Body(wish): Body<SnapshotCreate>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.snapshot_create(&wish)).await
-}
-
-async fn show(
-    State(shared): State<Shared>,
-    path: Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let name = snapshot(&path)?;
-    answer(&shared, move |app| app.snapshot_show(&name)).await
-}
-
-async fn change(
-    State(shared): State<Shared>,
-    path: Path<(String, String)>,
-    Body(update): Body<SnapshotUpdate>,
-) -> Result<Response, Problem> {
-    let name = snapshot(&path)?;
-    answer(&shared, move |app| app.snapshot_update(&name, &update)).await
-}
-
-async fn delete_one(
-    State(shared): State<Shared>,
-    path: Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let name = snapshot(&path)?;
-    answer(&shared, move |app| app.snapshot_delete(&[name])).await
-}
-
-async fn delete_set(
-    State(shared): State<Shared>,
-    Body(set): Body<SnapshotSet>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.snapshot_delete(&set.snapshots)).await
-}
-
-async fn restore(
-    State(shared): State<Shared>,
-    path: Path<(String, String)>,
-    Body(request): Body<RestoreRequest>,
-) -> Result<Response, Problem> {
-    let name = snapshot(&path)?;
-    answer(&shared, move |app| app.snapshot_restore(&name, request.keep.as_ref())).await
-}
-
-async fn clone(
-    State(shared): State<Shared>,
-    path: Path<(String, String)>,
-    Body(request): Body<CloneRequest>,
-) -> Result<Response, Problem> {
-    let name = snapshot(&path)?;
-    answer(&shared, move |app| app.snapshot_clone(&name, &request)).await
-}
-
-async fn diff(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {
-    only(&query, &["from", "to", "ranges"])?;
-    let (from, to) = (moment(&query, "from")?, moment(&query, "to")?);
-    let ranges = flag(&query, "ranges");
-    answer(&shared, move |app| app.diff(&from, &to, ranges)).await
-}
-
-async fn space(
-    State(shared): State<Shared>,
-    Body(set): Body<SnapshotSet>,
-) -> Result<Response, Problem> {
-    answer(&shared, move |app| app.space(&set.snapshots)).await
 }

@@ -1,17 +1,19 @@
 //! `tintype disk export NAME[@SNAP] FILE|-`.
 //!
-//! A file is opened here, and handed over to the server, which writes the image into it. To a pipe the image comes as one stream. What
-//! cannot be made forward is made here, from the moment's data: compressed qcow2. A file has its name only when it is whole and synced.
+//! A file is opened here, and handed over to the server, which writes the image into it. To a pipe, and from a server on another machine,
+//! the image comes as one stream. What cannot be made forward is made here, from the moment's data: compressed qcow2, and raw files with
+//! holes where nothing can be handed over. A file has its name only when it is whole and synced.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyper::HeaderMap;
 use serde_json::json;
-use tintype_image::{Codec, Format, ImageError, Packer, Stream};
+use tintype_image::{Codec, Format, Head, ImageError, Packer, Sink, Stream};
 use tintype_model::{ByteSize, MomentName, SnapshotName};
 use tintype_server::ExportLine;
 use tintype_server::stream::BodyReader;
@@ -62,8 +64,9 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let client = global.client()?;
     interrupt::listen()?;
     let mut out = Target::open(&args.file)?;
-    let how = How::of(format, args.compress, &out)?;
-    let asked = if matches!(how, How::Packed(_)) { Format::Runs } else { format };
+    let how = How::of(format, args.compress, &out, client.socket().is_some())?;
+    let made_here = matches!(how, How::Packed(_) | How::WithHoles);
+    let asked = if made_here { Format::Runs } else { format };
     let passed = Arc::new(Passed::default());
     let style = Style { json: global.json, quiet: false };
     let shown = args.progress.then(|| Shown::start(style, Watch(Arc::clone(&passed))));
@@ -138,19 +141,21 @@ enum How {
     /// The server writes the file.
     HandedOver,
     AsItComes,
+    WithHoles,
     Packed(Codec),
 }
 
 impl How {
-    fn of(format: Format, compress: Option<Codec>, out: &Target) -> CliResult<Self> {
+    fn of(format: Format, compress: Option<Codec>, out: &Target, near: bool) -> CliResult<Self> {
         match (format, compress, out) {
             (_, Some(codec), Target::File { .. }) => Ok(Self::Packed(codec)),
             (_, Some(_), Target::Pipe(_)) => Err(CliError::usage(
                 "--compress: needs a file, because the tables are written when all lengths are known",
                 "Name a file, or leave --compress away and compress the stream.",
             )),
-            (_, None, Target::File { .. }) => Ok(Self::HandedOver),
-            (_, None, Target::Pipe(_)) => Ok(Self::AsItComes),
+            (_, None, Target::File { .. }) if near => Ok(Self::HandedOver),
+            (Format::Raw, None, Target::File { .. }) => Ok(Self::WithHoles),
+            (_, None, _) => Ok(Self::AsItComes),
         }
     }
 
@@ -163,6 +168,10 @@ impl How {
         match self {
             Self::HandedOver => {}
             Self::AsItComes => copy(&mut body, out.file())?,
+            Self::WithHoles => {
+                let mut holes = Holes(out.file());
+                tintype_image::read(&mut Stream::new(body, None), Some(Format::Runs), &mut holes)?;
+            }
             Self::Packed(codec) => {
                 let mut packer = Packer::new(out.file(), codec, size).map_err(ImageError::Sink)?;
                 tintype_image::read(&mut Stream::new(body, None), Some(Format::Runs), &mut packer)?;
@@ -182,6 +191,27 @@ fn copy(from: &mut Counted<BodyReader>, to: &mut File) -> Result<(), ImageError>
         to.write_all(piece).map_err(ImageError::Write)?;
         from.inner.consume(count);
         from.passed.add(count).map_err(ImageError::Read)?;
+    }
+}
+
+/// A raw file: what is not told stays a hole.
+struct Holes<'f>(&'f mut File);
+
+impl Sink for Holes<'_> {
+    fn begin(&mut self, head: &Head) -> io::Result<()> {
+        self.0.set_len(head.size.unwrap_or(0))
+    }
+
+    fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn zeroes(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
     }
 }
 

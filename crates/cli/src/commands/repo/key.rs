@@ -83,7 +83,7 @@ fn list(global: &Global, place: &Place) -> CliResult<()> {
 fn add(global: &Global, args: &NewPassword, replace: bool) -> CliResult<()> {
     let mode = if replace { LockMode::Exclusive } else { LockMode::Shared };
     let (repo, lock) = args.place.open_locked(mode)?;
-    let password = super::place::new_password(args.new_password_file.as_ref())?;
+    let password = super::new_password(args.new_password_file.as_ref())?;
     let id = repo.add_key(password.as_bytes(), &actor(), now())?;
     if replace {
         lock.check()?;

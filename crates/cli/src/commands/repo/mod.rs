@@ -23,7 +23,7 @@ use crate::output;
 
 pub use choice::Choice;
 pub use failure::INCOMPLETE;
-pub use place::{FromPlace, Place, actor};
+pub use place::{FromPlace, Place, actor, new_password};
 
 /// What can be done with a repository as a whole.
 #[derive(Subcommand, Debug)]
