@@ -57,21 +57,21 @@ fn a_store_with_a_quota_refuses_what_grows_and_lets_go_what_is_deleted() {
     }
     let mut world = World::home(transports()[0]);
     assert_eq!(world.json("store show")["quota"], Value::Null);
-    let set = world.json("store set --quota 128M");
+    let set = world.json("store set --quota 96M");
     assert_eq!(
-        (&set["quota"], set["free_bytes"].as_u64() <= Some(128 << 20)),
-        (&json!(128 << 20), true)
+        (&set["quota"], set["free_bytes"].as_u64() <= Some(96 << 20)),
+        (&json!(96 << 20), true)
     );
     let file = world.path("home").join("big");
     let noise: Vec<u8> = (0..96_u64 << 17)
         .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
         .collect();
     let refused = std::fs::write(&file, &noise).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::StorageFull, "the reserve of 64 MiB stays");
+    assert_eq!(refused.kind(), ErrorKind::StorageFull, "the reserve stays");
     std::fs::remove_file(&file).unwrap();
     world.ok("down");
     world.start(&[]);
-    assert_eq!(world.json("store show")["quota"], 128 << 20, "it is remembered");
+    assert_eq!(world.json("store show")["quota"], 96 << 20, "it is remembered");
     world.ok("store set --quota none");
     std::fs::write(&file, &noise).unwrap();
     world.fails("store set --quota 0", 2);
