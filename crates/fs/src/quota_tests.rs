@@ -428,7 +428,10 @@ fn what_goes_in_steps_counts_for_no_quota() {
         assert_eq!(w.write(name, blocks, 3), Err(libc::EDQUOT));
         w.remove(name).unwrap();
         assert_eq!(w.used("d"), 0);
-        assert!(w.fs.live.state.lock().sup.blocks > 0, "it went in one step, so this shows nothing");
+        assert!(
+            w.fs.live.state.lock().sup.blocks > 0,
+            "it went in one step, so this shows nothing"
+        );
     }
     w.store.sync().unwrap();
     w = w.crash(3);
