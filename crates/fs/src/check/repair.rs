@@ -16,8 +16,9 @@ use tintype_store::{Key, LineRef, Moment, MomentRef};
 const TOGETHER: usize = 256;
 
 impl Mounted {
-    /// Checks the live filesystem while it is mounted. With `repair`, operations on it wait meanwhile; counts and marks
-    /// are put right, and inodes that no name leads to get one in the root directory; the report tells what was found before.
+    /// Checks the live filesystem while it is mounted. With `repair`, operations on it wait while it looks; then counts and
+    /// marks are put right, and inodes that no name leads to get one in the root directory; the report tells what was found before.
+    /// A program that changes something between the look and its repair can leave a count wrong; the next check finds it.
     ///
     /// # Errors
     /// The store failed, or it cannot decode a record.
