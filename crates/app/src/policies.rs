@@ -325,12 +325,12 @@ impl App {
     }
 
     /// What stands between policies and what they should do, for `status`.
-    pub(crate) fn policy_problems(&self, store: &Store) -> Vec<String> {
+    pub(crate) fn policy_problems(&self, volumes: &[Volume]) -> Vec<String> {
         let book = self.policies.book.lock();
         let unread =
             book.unread.iter().map(|(name, why)| format!("policy {name}: cannot be run: {why}"));
         let failed = book.failures.iter().filter_map(|(id, error)| {
-            let volume = store.volume_by_id(*id)?.meta.name;
+            let volume = &volumes.iter().find(|volume| volume.id == *id)?.meta.name;
             Some(format!(
                 "policies of {volume}: {error}; tried again at the next run. {}",
                 error.remedy

@@ -120,17 +120,17 @@ impl App {
     }
 
     /// What is nearly or quite used up, in all filesystems.
-    pub(crate) fn quota_warnings(&self) -> AppResult<Vec<String>> {
+    pub(crate) fn quota_warnings(&self, volumes: &[Volume]) -> AppResult<Vec<String>> {
         let (mut list, store) = (self.store_warnings()?, self.store()?);
-        for volume in store.volumes() {
+        for volume in volumes {
             let name = &volume.meta.name;
-            let used = volume.meta.quota.and_then(|_| self.referenced(&store, &volume));
+            let used = volume.meta.quota.and_then(|_| self.referenced(&store, volume));
             let told = volume_warnings(volume.meta.quota, used);
             list.extend(told.into_iter().map(|text| format!("filesystem {name}: {text}")));
             if volume.meta.kind != tintype_model::VolumeKind::Filesystem {
                 continue;
             }
-            for report in self.quota_reports(&volume).unwrap_or_default() {
+            for report in self.quota_reports(volume).unwrap_or_default() {
                 let quota = info(report);
                 let object = format!("quota {name}:{}", quota.path);
                 list.extend(quota.warnings.into_iter().map(|text| format!("{object}: {text}")));

@@ -45,9 +45,9 @@ impl App {
             jobs: [jobs(&status), self.jobs.list()].concat(),
             problems: {
                 let mounts = self.problems.lock().values().cloned().collect();
-                [mounts, self.policy_problems(&store)].concat()
+                [mounts, self.policy_problems(&status.volumes)].concat()
             },
-            warnings: self.quota_warnings()?,
+            warnings: self.quota_warnings(&status.volumes)?,
         })
     }
 
