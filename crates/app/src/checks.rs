@@ -125,7 +125,9 @@ impl App {
             None if !repair => tintype_fs::check(store, MomentRef::Live(volume.id)),
             None => tintype_fs::Mounted::open(Arc::clone(store), volume.id).and_then(|tree| {
                 let report = tree.check(true);
-                tree.close()?;
+                let closed = tree.close();
+                self.at_rest.forget(volume.id);
+                closed?;
                 report
             }),
         };

@@ -5,6 +5,7 @@
 //! few kinds with an object and a remedy ([`AppError`]).
 
 mod access;
+mod at_rest;
 mod checks;
 mod compare;
 mod convert;

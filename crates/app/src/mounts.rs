@@ -153,7 +153,10 @@ impl App {
 
     fn let_go(&self, id: VolumeId) -> AppResult<()> {
         let left = self.mounts.lock().remove(&id);
-        left.map_or(Ok(()), |left| left.tree.close().map_err(|e| fs_error("filesystem", &e)))
+        let closed =
+            left.map_or(Ok(()), |left| left.tree.close().map_err(|e| fs_error("filesystem", &e)));
+        self.at_rest.forget(id);
+        closed
     }
 
     /// Unmounts if mounted; the caller holds `admin`.
@@ -167,7 +170,9 @@ impl App {
         }
         mounted.mount.unmount(force).map_err(|e| mount_error(&object, &mounted.dir, &e))?;
         self.mounts.lock().remove(&id);
-        match mounted.tree.close() {
+        let closed = mounted.tree.close();
+        self.at_rest.forget(id);
+        match closed {
             Err(_) if self.is_shut_down() => Ok(()),
             other => other.map_err(|e| fs_error(&object, &e)),
         }

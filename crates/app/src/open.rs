@@ -13,6 +13,7 @@ use tintype_segments::{FolderFiles, Segments};
 use tintype_store::{LineRef, Snapshot, Store, StoreOptions, Volume};
 
 use crate::access::Access;
+use crate::at_rest::QuotasAtRest;
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
@@ -60,6 +61,8 @@ pub struct App {
     pub(crate) admin: Mutex<()>,
     /// Numbers of snapshots; changed under `admin`.
     pub(crate) tally: Mutex<Tally>,
+    /// Quotas of filesystems that are not mounted.
+    pub(crate) at_rest: QuotasAtRest,
     /// Bytes that the store may take on disk.
     pub(crate) quota: Arc<StoreQuota>,
     pub(crate) jobs: Jobs,
@@ -101,6 +104,7 @@ impl App {
             problems: Mutex::default(),
             admin: Mutex::default(),
             tally,
+            at_rest: QuotasAtRest::default(),
             quota,
             jobs: Jobs::default(),
             access,
@@ -175,6 +179,7 @@ impl App {
         }
         let store = open_released(&self.path)?;
         *self.tally.lock() = Tally::of(&store);
+        self.at_rest.forget_all();
         *place = Some(store);
         Ok(())
     }

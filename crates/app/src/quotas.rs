@@ -94,11 +94,16 @@ impl App {
     }
 
     fn quota_reports(&self, volume: &Volume) -> AppResult<Vec<QuotaReport>> {
+        let fail = |e| fs_error(&format!("filesystem {}", volume.meta.name), &e);
         let found = match self.mounted(volume.id) {
             Some(mounted) => mounted.tree.quotas(),
-            None => tintype_fs::quotas(&*self.store()?, MomentRef::Live(volume.id)),
+            None => {
+                let store = self.store()?;
+                let read = || tintype_fs::quotas(&store, MomentRef::Live(volume.id)).map_err(fail);
+                return self.at_rest.get(volume.id, read);
+            }
         };
-        found.map_err(|e| fs_error(&format!("filesystem {}", volume.meta.name), &e))
+        found.map_err(fail)
     }
 
     /// Works on a filesystem, mounted or not. The caller holds `admin`.
@@ -115,6 +120,7 @@ impl App {
         let tree = opened.map_err(|e| fs_error(object, &e))?;
         let done = work(&tree);
         let closed = tree.close().map_err(|e| fs_error(object, &e));
+        self.at_rest.forget(volume.id);
         let done = done?;
         closed.map(|()| done)
     }

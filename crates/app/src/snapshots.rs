@@ -53,7 +53,7 @@ impl App {
             .map_err(|e| store_error(&format!("snapshot {}", wish.snapshot), &e))?;
         self.count_new(&snapshot, source.is_none() && !wish.writable);
         self.entries_changed(volume.id);
-        self.snapshot_info(&volume.meta.name, &snapshot)
+        self.snapshot_info(&volume, &snapshot)
     }
 
     fn count_new(&self, snapshot: &Snapshot, of_live: bool) {
@@ -123,14 +123,15 @@ impl App {
     ) -> AppResult<Vec<SnapshotInfo>> {
         let of = volume.map(|name| self.volume(name)).transpose()?.map(|volume| volume.id);
         let store = self.store()?;
-        let names: HashMap<VolumeId, VolumeName> =
-            store.volumes().into_iter().map(|volume| (volume.id, volume.meta.name)).collect();
+        let volumes: HashMap<VolumeId, Volume> =
+            store.volumes().into_iter().map(|volume| (volume.id, volume)).collect();
         let mut found = store.snapshots(of);
         found.retain(|snapshot| filter.matches(&snapshot.meta));
         let frees = store.reclaimable_each(&found);
         // A volume that was deleted meanwhile took its snapshots with it.
         let info = |(snapshot, frees): (&Arc<Snapshot>, u64)| {
-            names.get(&snapshot.volume).map(|name| snapshot_info(name, snapshot, frees))
+            let volume = volumes.get(&snapshot.volume)?;
+            Some(snapshot_info(volume, snapshot, frees))
         };
         Ok(found.iter().zip(frees).filter_map(info).collect())
     }
@@ -138,7 +139,7 @@ impl App {
     /// One snapshot.
     pub fn snapshot_show(&self, name: &SnapshotRef) -> AppResult<SnapshotInfo> {
         let (volume, snapshot) = self.snapshot(name)?;
-        self.snapshot_info(&volume.meta.name, &snapshot)
+        self.snapshot_info(&volume, &snapshot)
     }
 
     /// Changes what a snapshot says about itself, or makes it writable.
@@ -180,7 +181,7 @@ impl App {
             tally.add(&changed);
         }
         self.entries_changed(volume.id);
-        self.snapshot_info(&volume.meta.name, &changed)
+        self.snapshot_info(&volume, &changed)
     }
 
     /// Deletes snapshots: all of them, or none.
@@ -280,6 +281,7 @@ impl App {
         }
         self.tally.lock().set_newest(volume.id, Some(snapshot.id));
         self.entries_changed(volume.id);
+        self.at_rest.forget(volume.id);
         if self.served_size(volume.id) != size {
             self.close_clients(&[ExportId::Disk(volume.id)]);
         }
@@ -347,22 +349,19 @@ impl App {
         }
     }
 
-    fn snapshot_info(
-        &self,
-        volume: &VolumeName,
-        snapshot: &Arc<Snapshot>,
-    ) -> AppResult<SnapshotInfo> {
+    fn snapshot_info(&self, volume: &Volume, snapshot: &Arc<Snapshot>) -> AppResult<SnapshotInfo> {
         let frees = self.store()?.reclaimable_each(std::slice::from_ref(snapshot));
         Ok(snapshot_info(volume, snapshot, frees.first().copied().unwrap_or_default()))
     }
 }
 
-fn snapshot_info(volume: &VolumeName, snapshot: &Snapshot, frees: u64) -> SnapshotInfo {
+fn snapshot_info(volume: &Volume, snapshot: &Snapshot, frees: u64) -> SnapshotInfo {
     let meta = &snapshot.meta;
     let id = snapshot.id.to_string();
     SnapshotInfo {
         name: meta.name.clone(),
-        volume: volume.clone(),
+        volume: volume.meta.name.clone(),
+        kind: volume.meta.kind,
         time: meta.time,
         writable: snapshot.writable(),
         access_point: meta.access_point.clone(),

@@ -14,6 +14,16 @@ use utoipa::ToSchema;
 #[schema(min_length = 1, max_length = 255, pattern = "^[^/@]+$", example = "home")]
 pub struct VolumeName(pub String);
 
+/// What a volume is.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum VolumeKind {
+    /// A POSIX tree.
+    Filesystem,
+    /// A block device.
+    Disk,
+}
+
 /// As the name of a volume.
 #[derive(ToSchema)]
 #[schema(min_length = 1, max_length = 255, pattern = "^[^/@]+$", example = "before-upgrade")]

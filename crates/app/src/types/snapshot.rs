@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tintype_model::policy::Mark;
-use tintype_model::{AccessPoint, DeleteRule, SnapshotName, SnapshotRef, Span, Tags, VolumeName};
+use tintype_model::{
+    AccessPoint, DeleteRule, SnapshotName, SnapshotRef, Span, Tags, VolumeKind, VolumeName,
+};
 use utoipa::ToSchema;
 
 use super::{present, schema};
@@ -133,6 +135,9 @@ pub struct SnapshotInfo {
     /// The part before it.
     #[schema(value_type = schema::VolumeName)]
     pub volume: VolumeName,
+    /// What that is.
+    #[schema(value_type = schema::VolumeKind)]
+    pub kind: VolumeKind,
     /// Its id in the store.
     pub id: String,
     /// When it was cut.

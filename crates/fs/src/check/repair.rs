@@ -1,11 +1,12 @@
 //! Puts right what can be put right without losing anything.
 
-use super::log::{Fix, Log};
+use super::log::Fix;
 use super::{CheckReport, check_moment};
 use crate::edit::Edit;
 use crate::error::{FsError, Result};
 use crate::keys::{self, ROOT_INO};
 use crate::mounted::Mounted;
+use crate::state::State;
 use crate::tree::Tree;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,9 +17,8 @@ use tintype_store::{Key, LineRef, Moment, MomentRef};
 const TOGETHER: usize = 256;
 
 impl Mounted {
-    /// Checks the live filesystem while it is mounted. With `repair`, operations on it wait while it looks; then counts and
+    /// Checks the live filesystem while it is mounted. With `repair`, operations on it wait while it looks and while counts and
     /// marks are put right, and inodes that no name leads to get one in the root directory; the report tells what was found before.
-    /// A program that changes something between the look and its repair can leave a count wrong; the next check finds it.
     ///
     /// # Errors
     /// The store failed, or it cannot decode a record.
@@ -52,31 +52,49 @@ impl Tree {
         }
     }
 
-    /// Checks while operations wait.
+    /// Checks while operations wait; what is repaired is repaired before they go on, since counts are put right to what was found.
     fn examine(&self, repair: bool) -> Result<CheckReport> {
-        let log = {
-            let mut state = self.state.lock();
-            state.flush_counters();
-            check_moment(&mut state.line)?
-        };
         if repair {
-            self.repair(&log)?;
+            self.check()?;
+            self.store.admit(false)?;
+        }
+        let (log, fallen) = {
+            let mut state = if repair { self.state_to_change()? } else { self.state.lock() };
+            state.flush_counters();
+            let log = check_moment(&mut state.line)?;
+            let fallen = if repair { apply(&mut state, &log.fixes)? } else { Vec::new() };
+            (log, fallen)
+        };
+        self.tell(&fallen);
+        if repair {
+            self.after_repair(&log.fixes)?;
         }
         Ok(log.report)
     }
 
-    fn repair(&self, log: &Log) -> Result<()> {
-        for fixes in log.fixes.chunks(TOGETHER) {
-            self.edit(|edit| fixes.iter().try_for_each(|(ino, fix)| edit.fix(*ino, *fix)))?;
-        }
-        for (dir, _) in log.fixes.iter().filter(|(_, fix)| matches!(fix, Fix::Recolor)) {
+    /// What takes walks or waits of its own, and does no harm when programs change something meanwhile.
+    fn after_repair(&self, fixes: &[(u64, Fix)]) -> Result<()> {
+        self.store.throttle();
+        for (dir, _) in fixes.iter().filter(|(_, fix)| matches!(fix, Fix::Recolor)) {
             self.recolor_below(*dir)?;
         }
-        if log.fixes.iter().any(|(_, fix)| matches!(fix, Fix::Mark | Fix::Unmark)) {
+        if fixes.iter().any(|(_, fix)| matches!(fix, Fix::Mark | Fix::Unmark)) {
             self.note_orphan();
         }
         Ok(())
     }
+}
+
+/// Applies all repairs - a report lists a bounded number - in operations of bounded size. Returns the inodes whose mode the kernel
+/// must forget.
+fn apply(state: &mut State, fixes: &[(u64, Fix)]) -> Result<Vec<u64>> {
+    let mut fallen = Vec::new();
+    for fixes in fixes.chunks(TOGETHER) {
+        let mut edit = Edit::new(state);
+        fixes.iter().try_for_each(|(ino, fix)| edit.fix(*ino, *fix))?;
+        fallen.extend(edit.commit());
+    }
+    Ok(fallen)
 }
 
 impl Edit<'_> {

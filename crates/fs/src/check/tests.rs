@@ -210,3 +210,33 @@ fn data_behind_the_end_is_named() {
     let found = w.found();
     assert_eq!(found, ["second has 100 bytes, but data in block 173"], "{found:#?}");
 }
+
+/// Counts that are put right to what was found are right only if nothing happens in between.
+#[test]
+fn a_repair_beside_writers_leaves_no_count_wrong() {
+    let w = world();
+    std::thread::scope(|scope| {
+        let write = |writer: u32| {
+            for n in 0..6000 {
+                let name = format!("w{writer}-{}", n % 500);
+                let (file, _) = w.fs.create(&ME, ROOT, name.as_bytes(), 0o644, 0, 0).unwrap();
+                w.fs.write(&ME, file.node, Handle(0), 0, &[1; 9], WriteFlags::default()).unwrap();
+                if n % 3 > 0 {
+                    w.fs.unlink(&ME, ROOT, name.as_bytes()).unwrap();
+                }
+            }
+        };
+        let writers = [1, 2].map(|writer| scope.spawn(move || write(writer)));
+        while !writers.iter().all(|writer| writer.is_finished()) {
+            w.damage(|edit| {
+                edit.change(ROOT_INO)?.entries += 2;
+                edit.state.sup.blocks += 3;
+                edit.state.sup.inodes += 3;
+                edit.state.sup_dirty = true;
+                Ok(())
+            });
+            w.fs.check(true).unwrap();
+            assert_eq!(w.found(), [""; 0]);
+        }
+    });
+}

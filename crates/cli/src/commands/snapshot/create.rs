@@ -1,7 +1,7 @@
 //! `tintype snapshot create FS@NAME`.
 
 use tintype_app::types::{SnapshotCreate, SnapshotInfo};
-use tintype_model::{AccessPoint, SnapshotRef, Tags};
+use tintype_model::{AccessPoint, SnapshotRef, Tags, VolumeKind};
 
 use crate::commands::show;
 use crate::error::CliResult;
@@ -52,6 +52,10 @@ pub fn run(global: &Global, args: Args) -> CliResult<()> {
     let body = global.client()?.post("/snapshots", &wish)?;
     show(global, &body, |info: SnapshotInfo| {
         let (volume, name, point) = (&info.volume, &info.name, &info.access_point);
-        output::line(&format!("created {volume}@{name}, to be seen in .snapshots/{point}"))
+        let place = match info.kind {
+            VolumeKind::Filesystem => format!(", to be seen in .snapshots/{point}"),
+            VolumeKind::Disk => String::new(),
+        };
+        output::line(&format!("created {volume}@{name}{place}"))
     })
 }
