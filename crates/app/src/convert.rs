@@ -17,6 +17,8 @@ const FSCK: &str = "Run `tintype fsck`, and put what is damaged back from a copy
 const DISK: &str = "Check the disk below the store and its free space, then restart the server.";
 const ROOM: &str = "Make room on the disk below the store, or delete snapshots. What waits is written then; \
                     nothing has to be restarted.";
+const SHUT_DOWN: &str = "Mount the filesystem that was shut down again, where it was mounted (`tintype fs mount FS DIR`), \
+                         or restart the server.";
 const IN_USE: &str = "Unmount it first: `tintype fs unmount`.";
 const DISK_IN_USE: &str = "End the programs that have its block device open, and try again.";
 const LIST: &str =
@@ -57,9 +59,7 @@ fn store_kind(error: &StoreError) -> (ErrorKind, &'static str) {
         StoreError::Moved(_) => (ErrorKind::Busy, "Try again."),
         StoreError::TooMuchWaits { .. } => (ErrorKind::NoSpace, ROOM),
         StoreError::Poisoned { .. } => (ErrorKind::Unavailable, DISK),
-        StoreError::Shutdown => {
-            (ErrorKind::Unavailable, "Mount the filesystem again: `tintype fs mount`.")
-        }
+        StoreError::Shutdown => (ErrorKind::Unavailable, SHUT_DOWN),
         StoreError::Stopped => (ErrorKind::Unavailable, "Ask again."),
         StoreError::NotFound { .. } => (ErrorKind::NotFound, LIST),
         StoreError::Exists { .. } => {
@@ -136,12 +136,9 @@ pub(crate) fn fs_error(object: &str, error: &FsError) -> AppError {
         FsError::Nested | FsError::NoQuota => {
             AppError::invalid(object, error.to_string(), "`tintype fs quota list` shows quotas.")
         }
-        FsError::ShutDown => AppError::new(
-            ErrorKind::Unavailable,
-            object,
-            error.to_string(),
-            "Mount the filesystem again: `tintype fs mount`.",
-        ),
+        FsError::ShutDown => {
+            AppError::new(ErrorKind::Unavailable, object, error.to_string(), SHUT_DOWN)
+        }
         FsError::Refused(code) => {
             let system = std::io::Error::from_raw_os_error(*code);
             AppError::new(ErrorKind::Unavailable, object, system.to_string(), FSCK)

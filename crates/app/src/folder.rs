@@ -138,7 +138,15 @@ fn make_folder(path: &Path) -> AppResult<()> {
 fn take_lock(path: &Path) -> AppResult<File> {
     let file = path.join("lock");
     let opened = File::options().create(true).truncate(false).read(true).write(true).open(&file);
-    let lock = opened.map_err(|e| AppError::io(&file, "open the lock file", &e))?;
+    let lock = opened.map_err(|e| match e.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => AppError::new(
+            ErrorKind::Unavailable,
+            format!("store {}", path.display()),
+            "lies on a filesystem that is read-only",
+            "Mount that one writable, or copy the store to a folder where you may write: a store is opened to be written, also to check it.",
+        ),
+        _ => AppError::io(&file, "open the lock file", &e),
+    })?;
     let start = Instant::now();
     loop {
         match lock.try_lock() {

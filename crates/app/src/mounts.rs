@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tintype_fs::FsError;
 use tintype_model::{VolumeId, VolumeName};
 use tintype_store::Volume;
 
@@ -56,10 +57,13 @@ impl App {
         let volume = self.filesystem(name)?;
         check_dir(dir)?;
         if let Some(mounted) = self.mounted(volume.id) {
-            if mounted.dir == dir {
+            if mounted.dir != dir {
+                return Err(already(&volume, &mounted.dir));
+            }
+            if !mounted.tree.is_shut_down() {
                 return self.fs_info(&volume);
             }
-            return Err(already(&volume, &mounted.dir));
+            self.unmount_now(volume.id, true)?;
         }
         self.mount_now(&volume, dir, Below::Nothing)?;
         let volume = self.remember(&volume, Some(dir.to_owned()))?;
@@ -164,7 +168,7 @@ impl App {
         let found = self.mounts.lock().get(&id).cloned();
         let Some(mounted) = found else { return Ok(()) };
         let object = format!("mount {}", mounted.dir.display());
-        if force && self.is_shut_down() {
+        if force && (self.is_shut_down() || mounted.tree.is_shut_down()) {
             // Programs that hold files open would hold the store too, and nobody could open it again.
             mounted.mount.abort();
         }
@@ -192,7 +196,12 @@ impl App {
     pub(crate) fn flush(&self, volume: &Volume) -> AppResult<()> {
         let Some(mounted) = self.mounted(volume.id) else { return Ok(()) };
         let object = format!("filesystem {}", volume.meta.name);
-        mounted.mount.flush().map_err(|e| mount_error(&object, &mounted.dir, &e))?;
+        mounted.mount.flush().map_err(|e| {
+            if mounted.tree.is_shut_down() || self.is_shut_down() {
+                return shut_down(volume, &mounted.dir);
+            }
+            mount_error(&object, &mounted.dir, &e)
+        })?;
         mounted.tree.settle_orphans(ORPHANS_LIMIT);
         Ok(())
     }
@@ -263,6 +272,16 @@ fn check_dir(dir: &Path) -> AppResult<()> {
         "is not an absolute path",
         "Write the path from the root on.",
     ))
+}
+
+fn shut_down(volume: &Volume, dir: &Path) -> AppError {
+    let name = &volume.meta.name;
+    AppError::new(
+        ErrorKind::Unavailable,
+        format!("filesystem {name}"),
+        FsError::ShutDown.to_string(),
+        format!("Mount it again: `tintype fs mount {name} {}`.", dir.display()),
+    )
 }
 
 fn already(volume: &Volume, dir: &Path) -> AppError {

@@ -13,7 +13,6 @@ use crate::rename::At;
 use crate::tree::FOREVER;
 use crate::vfs::{Attr, Caller, DirSink, Entry, Handle, Node, Opened, ROOT, SetAttr, Vfs};
 use crate::{read, reading, snapdir};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Bit of a handle whose reads leave the access time alone.
@@ -271,7 +270,7 @@ impl Mounted {
 
     /// Makes everything durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        if self.dead.load(Ordering::Acquire) {
+        if self.is_shut_down() {
             return Err(FsError::ShutDown);
         }
         Ok(self.store.sync()?)

@@ -24,7 +24,7 @@ pub enum FsError {
     #[error("the directory has no quota")]
     NoQuota,
     /// The filesystem was shut down on request and answers nothing until the next mount.
-    #[error("the filesystem was shut down; mount it again")]
+    #[error("was shut down as a program asked")]
     ShutDown,
     /// The volume or snapshot that was asked for does not exist.
     #[error("no such volume or snapshot")]

@@ -229,9 +229,14 @@ impl Mounted {
         Ok(())
     }
 
+    /// Whether a program shut it down: then it answers nothing until it is opened again.
+    pub fn is_shut_down(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
     /// Where a node lies, and its inode number there.
     pub(crate) fn at(&self, node: Node) -> Result<(Place, u64)> {
-        if self.dead.load(Ordering::Acquire) {
+        if self.is_shut_down() {
             return Err(FsError::ShutDown);
         }
         match unpack(node) {

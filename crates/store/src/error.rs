@@ -34,7 +34,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The store was shut down on request.
-    #[error("the filesystem was shut down; mount it again")]
+    #[error("the store was shut down as a program asked")]
     Shutdown,
     /// Whoever asked for the work does not wait for it any more.
     #[error("whoever asked for it has gone")]
