@@ -109,9 +109,7 @@ impl App {
         // Nobody opens it while it goes.
         let mut disks = self.disks.lock();
         if let Some(disk) = disks.remove(&LineRef::Volume(volume.id)) {
-            // What a full disk has no room for goes with the volume.
-            let retired = disk.retire().or_else(|e| if e.is_full() { Ok(()) } else { Err(e) });
-            retired.map_err(|e| disk_error(&object, &e))?;
+            retire(&disk, &object)?;
         }
         self.store()?.delete_volume(volume.id, force).map_err(|e| store_error(&object, &e))?;
         drop(disks);
@@ -212,9 +210,10 @@ impl App {
         disk.map(|disk| disk.size())
     }
 
+    /// Lets go of a line that is about to be deleted.
     pub(crate) fn forget_line(&self, line: LineRef) -> AppResult<()> {
         let Some(disk) = self.disks.lock().remove(&line) else { return Ok(()) };
-        disk.retire().map_err(|e| disk_error("disk", &e))
+        retire(&disk, "disk")
     }
 
     pub(crate) fn disk(&self, name: &VolumeName) -> AppResult<Volume> {
@@ -293,6 +292,12 @@ impl App {
             nbd_network_uri,
         })
     }
+}
+
+/// Ends a line that is about to be deleted. What a full disk has no room for goes with it.
+fn retire(disk: &Disk, object: &str) -> AppResult<()> {
+    let retired = disk.retire().or_else(|e| if e.is_full() { Ok(()) } else { Err(e) });
+    retired.map_err(|e| disk_error(object, &e))
 }
 
 /// What an image is being read into is nobody's yet.

@@ -50,7 +50,10 @@ pub fn read_exact(
         other => other,
     })?;
     if read < into.len() {
-        return Err(ImageError::CutOff { part, at: offset.saturating_add(read as u64) });
+        // What should be read may lie far behind the end.
+        let there = offset.saturating_add(read as u64);
+        let at = source.length().map_or(there, |length| length.min(there));
+        return Err(ImageError::CutOff { part, at });
     }
     Ok(())
 }
@@ -255,5 +258,16 @@ mod tests {
         assert!(matches!(get(100_000, 10), Err(ImageError::NeedsFile { .. })));
         assert_eq!(get(899_990, 100).unwrap(), 10);
         assert_eq!(get(899_999, 100).unwrap(), 1);
+    }
+
+    #[test]
+    fn what_lies_far_behind_the_end_is_told_by_the_end() {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &[1; 700]).unwrap();
+        let mut source = FileSource::new(file).unwrap().unwrap();
+        for offset in [600, 700, 1 << 50] {
+            let read = read_exact(&mut source, offset, &mut [0; 512], "a cluster");
+            assert!(matches!(read, Err(ImageError::CutOff { at: 700, .. })), "{offset}: {read:?}");
+        }
     }
 }

@@ -29,7 +29,7 @@ fn check(kind: &'static str, name: &str, at_allowed: bool) -> Result<(), ModelEr
     } else if name.trim() != name {
         "it starts or ends with white space"
     } else if !at_allowed && name.contains('@') {
-        "it holds an \"@\", which separates a filesystem from its snapshot"
+        "it holds an \"@\", which separates a volume from its snapshot"
     } else {
         return Ok(());
     };
@@ -95,7 +95,7 @@ macro_rules! name {
 
 name! {
     /// The name of a volume: `home`.
-    VolumeName, "filesystem", false
+    VolumeName, "volume", false
 }
 name! {
     /// The name of a snapshot inside its volume: `before-upgrade`.
@@ -253,6 +253,6 @@ mod tests {
     #[test]
     fn messages_name_the_text_and_the_rule() {
         let error = VolumeName::new("a/b").unwrap_err();
-        assert_eq!(error.to_string(), "filesystem name \"a/b\": it holds a \"/\"");
+        assert_eq!(error.to_string(), "volume name \"a/b\": it holds a \"/\"");
     }
 }

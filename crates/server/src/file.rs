@@ -1,27 +1,28 @@
-//! An image into a file, written by a thread of its own while the next piece is made.
+//! An image into a file, written by threads of its own while the next pieces are made.
 //!
-//! Holes are left out: the file must be new. What is written goes on its way to the disk at once, so that the sync at the end has little to wait for.
-//! Nothing is synced here: that is the wish of whoever owns the file.
+//! Holes are left out: the file must be new. How pieces get to the disk: [`direct`]. Nothing is synced here: that is the wish of whoever owns the file.
+
+mod direct;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use rustix::fs::Advice;
 use tintype_image::{Output, PIECE};
 
-/// Pieces under way.
+use direct::{Buffer, Direct};
+
+/// Pieces that wait.
 const AHEAD: usize = 4;
-/// Bytes after which the kernel is asked to begin with its writing.
-const BEGIN: u64 = 32 << 20;
+/// Threads that write: a disk does more when it has several to do.
+const WRITERS: usize = 3;
 
 struct Piece {
     at: u64,
-    bytes: Vec<u8>,
+    bytes: Buffer,
 }
 
 /// Why a file could not be written.
@@ -29,46 +30,57 @@ pub type Broken = Arc<Mutex<Option<String>>>;
 
 /// Writes a file from its beginning.
 pub struct FileWriter {
+    file: Arc<Direct>,
     broken: Broken,
     at: u64,
-    buf: Vec<u8>,
-    pieces: Option<SyncSender<Piece>>,
-    spare: Receiver<Vec<u8>>,
-    thread: Option<JoinHandle<io::Result<File>>>,
+    buf: Buffer,
+    pieces: Option<Sender<Piece>>,
+    spare: Receiver<Buffer>,
+    threads: Vec<JoinHandle<()>>,
     /// Is told how far it is; its error ends the work.
     reached: Box<dyn FnMut(u64) -> io::Result<()> + Send>,
 }
 
 impl FileWriter {
-    /// `broken` gets what the file failed with; `reached` is told the bytes so far, and when it fails, so does the work.
+    /// `length`: how long the file will be, when that is known; `broken` gets what the file failed with; `reached` is told the bytes so far, and
+    /// when it fails, so does the work.
     pub fn new(
         file: File,
+        length: Option<u64>,
         broken: Broken,
         reached: impl FnMut(u64) -> io::Result<()> + Send + 'static,
     ) -> Self {
-        let (pieces, work) = sync_channel::<Piece>(AHEAD);
-        let (back, spare) = sync_channel(AHEAD + 1);
-        let thread = std::thread::spawn(move || write_all(file, &work, &back));
+        // What does not make a file longer can be written at the same time. Where it is not allowed, the writes say why.
+        let _ = length.map(|length| file.set_len(length));
+        let file = Arc::new(Direct::new(file));
+        let (pieces, work) = bounded::<Piece>(AHEAD);
+        let (back, spare) = bounded(AHEAD + WRITERS + 1);
+        let writer = |_| {
+            let (file, broken) = (Arc::clone(&file), Arc::clone(&broken));
+            let (work, back) = (work.clone(), back.clone());
+            std::thread::spawn(move || write_all(&file, &work, &back, &broken))
+        };
+        let threads = (0..WRITERS).map(writer).collect();
         Self {
+            file,
             broken,
             at: 0,
-            buf: Vec::with_capacity(PIECE),
+            buf: Buffer::new(PIECE),
             pieces: Some(pieces),
             spare,
-            thread: Some(thread),
+            threads,
             reached: Box::new(reached),
         }
     }
 
     /// Hands over what was collected.
     fn send(&mut self) -> io::Result<()> {
-        if self.buf.is_empty() {
+        if self.buf.len() == 0 {
             return Ok(());
         }
-        let mut next = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
+        let mut next = self.spare.try_recv().unwrap_or_else(|_| Buffer::new(PIECE));
         next.clear();
-        let bytes = std::mem::replace(&mut self.buf, next);
-        let piece = Piece { at: self.at, bytes };
+        let piece = Piece { at: self.at, bytes: std::mem::replace(&mut self.buf, next) };
         self.at += piece.bytes.len() as u64;
         let sent = self.pieces.as_ref().is_some_and(|pieces| pieces.send(piece).is_ok());
         if !sent {
@@ -77,50 +89,51 @@ impl FileWriter {
         (self.reached)(self.at)
     }
 
-    /// Waits for the thread, and ends the file where it ends.
+    /// Waits for the threads.
     fn join(&mut self) -> io::Result<()> {
-        self.pieces = None;
-        let Some(thread) = self.thread.take() else {
+        if self.pieces.take().is_none() {
             return Err(io::Error::other("the file was ended before"));
-        };
-        let written = thread.join().map_err(|_| io::Error::other("a thread ended"))?;
-        written.and_then(|file| file.set_len(self.at)).inspect_err(|error| {
-            *self.broken.lock() = Some(error.to_string());
-        })
+        }
+        let fell = self.threads.drain(..).filter_map(|thread| thread.join().err()).count();
+        match self.broken.lock().clone() {
+            Some(why) => Err(io::Error::other(why)),
+            None if fell > 0 => Err(io::Error::other("a thread ended")),
+            None => Ok(()),
+        }
     }
 }
 
-fn write_all(file: File, work: &Receiver<Piece>, back: &SyncSender<Vec<u8>>) -> io::Result<File> {
-    let mut begun = 0;
+/// Writes what comes, until somebody has failed.
+fn write_all(file: &Direct, work: &Receiver<Piece>, back: &Sender<Buffer>, broken: &Broken) {
     while let Ok(Piece { at, bytes }) = work.recv() {
-        file.write_all_at(&bytes, at)?;
-        let end = at + bytes.len() as u64;
-        if end - begun >= BEGIN {
-            // Only a wish: where it is not heard, the sync at the end does it all.
-            let length = std::num::NonZeroU64::new(end - begun);
-            let _ = rustix::fs::fadvise(&file, begun, length, Advice::DontNeed);
-            begun = end;
+        if broken.lock().is_some() {
+            return;
+        }
+        if let Err(error) = file.write(at, &bytes) {
+            broken.lock().get_or_insert(error.to_string());
+            return;
         }
         // It may have enough.
         drop(back.try_send(bytes));
     }
-    Ok(file)
 }
 
 impl Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let (part, _) = bytes.split_at(bytes.len().min(PIECE.saturating_sub(self.buf.len())));
-        self.buf.extend_from_slice(part);
-        if self.buf.len() >= PIECE {
+        let taken = self.buf.push(bytes);
+        if self.buf.is_full() {
             self.send()?;
         }
-        Ok(part.len())
+        Ok(taken)
     }
 
     /// Ends the file: all of it is written, and nothing can follow.
     fn flush(&mut self) -> io::Result<()> {
+        let length = self.at + self.buf.len() as u64;
+        self.buf.fill_up();
         self.send()?;
-        self.join()
+        self.join()?;
+        self.file.end(length).inspect_err(|error| *self.broken.lock() = Some(error.to_string()))
     }
 }
 
@@ -142,7 +155,8 @@ mod tests {
     fn bytes_and_holes_come_where_they_belong() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let mut out = FileWriter::new(File::create(&path).unwrap(), Broken::default(), |_| Ok(()));
+        let mut out =
+            FileWriter::new(File::create(&path).unwrap(), None, Broken::default(), |_| Ok(()));
         let data: Vec<u8> = (0..3 * PIECE + 77).map(|n| (n / 5) as u8 | 1).collect();
         out.write_all(&data).unwrap();
         out.skip(64 << 20).unwrap();
@@ -163,11 +177,12 @@ mod tests {
     fn what_fails_is_told_and_ends_the_work() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let broken = Broken::default();
-        let mut out = FileWriter::new(full, Arc::clone(&broken), |_| Ok(()));
+        let mut out = FileWriter::new(full, None, Arc::clone(&broken), |_| Ok(()));
         let failed = (0..100).any(|_| out.write_all(&[1; PIECE]).is_err()) || out.flush().is_err();
         assert!(failed && broken.lock().as_ref().unwrap().contains("No space"));
         let file = tempfile::tempfile().unwrap();
-        let mut out = FileWriter::new(file, Broken::default(), |_| Err(io::Error::other("stop")));
+        let mut out =
+            FileWriter::new(file, None, Broken::default(), |_| Err(io::Error::other("stop")));
         assert_eq!(out.write_all(&[1; PIECE]).unwrap_err().to_string(), "stop");
     }
 }

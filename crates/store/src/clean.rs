@@ -151,10 +151,10 @@ impl Store {
         self.shared.kv.room_for(row_bytes(encoded.len()), bytes, false)?;
         let appended = self.shared.segments.append(&encoded).map_err(StoreError::from);
         let places = self.poisoning(appended)?;
-        let synced = self.shared.segments.sync().map_err(StoreError::from);
-        self.poisoning(synced)?;
         self.shared.appended(places.iter());
         drop(write);
+        let synced = self.shared.segments.sync().map_err(StoreError::from);
+        self.poisoning(synced)?;
         let mut core = self.core();
         let mut batch = Batch::new();
         for ((extent, old, _), stored) in moved.iter().zip(&places) {

@@ -19,7 +19,9 @@ use std::sync::atomic::Ordering;
 use tintype_history::codec::put_varint;
 use tintype_history::{Epoch, Output, SpaceId};
 use tintype_kv::Batch;
-use tintype_segments::{BLOCK, Codec, EXTENT_BLOCKS, Encoded, ExtentId, Stored, encode};
+use tintype_segments::{
+    BLOCK, Codec, EXTENT_BLOCKS, Encoded, ExtentId, Stored, encode, encode_bytes,
+};
 
 /// Extents that are packed and appended together.
 const WRITE_GROUP: usize = 16;
@@ -220,8 +222,18 @@ impl Store {
         self.publish_usage(core);
     }
 
-    /// Writes the extents of a cut that the writer has not written yet. A small commit keeps them inline.
+    /// Writes the extents of a cut that the writer has not written yet, and syncs them. The writer goes on meanwhile: nobody waits for the disk who
+    /// has asked for no sync.
     fn write_extents(&self, frozen: &[Arc<Frozen>]) -> Result<Vec<(u64, Stored)>> {
+        let stored = self.append_rest(frozen)?;
+        if stored.iter().any(|(_, stored)| !stored.is_inline()) {
+            self.shared.segments.sync()?;
+        }
+        Ok(stored)
+    }
+
+    /// Appends what is left of a cut; where all of it lies. A small commit keeps it inline.
+    fn append_rest(&self, frozen: &[Arc<Frozen>]) -> Result<Vec<(u64, Stored)>> {
         let _write = self.write.lock();
         let all: Vec<_> = frozen.iter().flat_map(|part| &part.extents).collect();
         let waiting: usize = all.iter().map(|extent| extent.held()).sum();
@@ -238,9 +250,6 @@ impl Store {
                 stored.push((extent.id, place));
             }
         }
-        if stored.iter().any(|(_, stored)| !stored.is_inline()) {
-            self.shared.segments.sync()?;
-        }
         Ok(stored)
     }
 
@@ -254,7 +263,7 @@ impl Store {
         let mut packed = Vec::with_capacity(group.len());
         for extent in group {
             extent.seal();
-            if let Some(encoded) = pack(extent, codec) {
+            if let Some(encoded) = pack(extent, codec, inline) {
                 packed.push((extent, encoded?));
             }
         }
@@ -263,7 +272,9 @@ impl Store {
         } else {
             self.append(&packed)?
         };
-        for ((extent, _), place) in packed.iter().zip(places) {
+        for ((extent, encoded), place) in packed.into_iter().zip(places) {
+            // It may share the buffer.
+            drop(encoded);
             let (buffer, abandoned) = extent.written(place.clone());
             self.shared.ram.recycle(buffer);
             if abandoned {
@@ -299,20 +310,22 @@ impl Store {
     }
 
     fn ahead_codec(&self, group: &[Arc<RamExtent>]) -> Codec {
-        let space = group.iter().find_map(|extent| {
-            extent.with_bytes(|_, owners| owners.first().map(|owner| owner.space)).flatten()
-        });
+        let space = group.iter().find_map(|extent| extent.space());
         space.map_or(Codec::Lz4, |space| self.codec(SpaceId(space)))
     }
 }
 
-/// `None`: there is nothing to write, because it is written or was abandoned just now.
-fn pack(extent: &Arc<RamExtent>, codec: Codec) -> Option<Result<Encoded>> {
-    extent.with_held(|bytes, owners| {
-        let blocks = bytes.len() / tintype_segments::BLOCK;
-        let present = u32::MAX.checked_shr(32 - u32::try_from(blocks).unwrap_or(32)).unwrap_or(0);
-        encode(codec, ExtentId(extent.id), present, owners, bytes).map_err(StoreError::from)
-    })
+/// `None`: there is nothing to write, because it is written or was abandoned just now. Inline, it is kept for long, so it gets a buffer of its size.
+fn pack(extent: &Arc<RamExtent>, codec: Codec, inline: bool) -> Option<Result<Encoded>> {
+    let (bytes, owners) = extent.share()?;
+    let blocks = bytes.len() / tintype_segments::BLOCK;
+    let present = u32::MAX.checked_shr(32 - u32::try_from(blocks).unwrap_or(32)).unwrap_or(0);
+    let id = ExtentId(extent.id);
+    let encoded = match inline {
+        true => encode(codec, id, present, &owners, &bytes),
+        false => encode_bytes(codec, id, present, &owners, bytes),
+    };
+    Some(encoded.map_err(StoreError::from))
 }
 
 fn cut_rest(

@@ -5,6 +5,7 @@
 //! extent's row. Knows no records.
 
 use crate::error::{Result, StoreError};
+use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,8 +22,72 @@ pub struct RamExtent {
     state: RwLock<State>,
 }
 
+/// The bytes of an extent.
+enum Held {
+    /// It is being filled.
+    Filling(BytesMut),
+    /// It is being written, and shared with whoever writes.
+    Shared(Bytes),
+}
+
+impl Held {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Filling(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Adds bytes. Nobody shares what is not full, or it is copied.
+    fn push(&mut self, data: &[u8]) {
+        match self {
+            Self::Filling(bytes) => bytes.extend_from_slice(data),
+            Self::Shared(bytes) => {
+                let mut own = BytesMut::from(&**bytes);
+                own.extend_from_slice(data);
+                *self = Self::Filling(own);
+            }
+        }
+    }
+
+    /// To be changed in place; `None` once it is shared.
+    fn changing(&mut self) -> Option<&mut BytesMut> {
+        match self {
+            Self::Filling(bytes) => Some(bytes),
+            Self::Shared(_) => None,
+        }
+    }
+
+    fn share(&mut self) -> Bytes {
+        let bytes = match self {
+            Self::Filling(bytes) => std::mem::take(bytes).freeze(),
+            Self::Shared(bytes) => return bytes.clone(),
+        };
+        *self = Self::Shared(bytes.clone());
+        bytes
+    }
+
+    /// Leaves nothing.
+    fn take(&mut self) -> Used {
+        let bytes = self.bytes().len();
+        let buffer = match std::mem::replace(self, Self::Shared(Bytes::new())) {
+            Self::Filling(bytes) => Some(bytes),
+            Self::Shared(bytes) => bytes.try_into_mut().ok(),
+        };
+        Used { buffer, bytes }
+    }
+}
+
+/// What an extent leaves when its bytes are not needed here any more.
+pub struct Used {
+    /// To be filled again; none while somebody shares it.
+    buffer: Option<BytesMut>,
+    /// Bytes that it held.
+    bytes: usize,
+}
+
 struct State {
-    bytes: Vec<u8>,
+    held: Held,
     owners: Vec<Owner>,
     blocks: usize,
     sealed: bool,
@@ -32,9 +97,9 @@ struct State {
 
 impl RamExtent {
     /// An empty extent that fills `bytes`, an empty buffer.
-    pub fn new(id: u64, bytes: Vec<u8>) -> Self {
+    pub fn new(id: u64, bytes: BytesMut) -> Self {
         let state = State {
-            bytes,
+            held: Held::Filling(bytes),
             owners: Vec::new(),
             blocks: 0,
             sealed: false,
@@ -53,7 +118,7 @@ impl RamExtent {
     pub fn push(&self, owner: Owner, data: &[u8]) -> u16 {
         let mut state = self.state.write();
         let first = state.blocks;
-        state.bytes.extend_from_slice(data);
+        state.held.push(data);
         let count = data.len() / BLOCK;
         state.blocks += count;
         push_owner(&mut state.owners, owner, first, count);
@@ -67,7 +132,8 @@ impl RamExtent {
         if state.sealed || offset + data.len() > BLOCK {
             return false;
         }
-        let Some(target) = state.bytes.get_mut(at..at + data.len()) else { return false };
+        let target = state.held.changing().and_then(|bytes| bytes.get_mut(at..at + data.len()));
+        let Some(target) = target else { return false };
         target.copy_from_slice(data);
         true
     }
@@ -84,29 +150,31 @@ impl RamExtent {
             return Ok(Some(stored.clone()));
         }
         let at = usize::from(first) * BLOCK;
-        let source = state.bytes.get(at..at + out.len()).ok_or(StoreError::Moved(self.id))?;
+        let source =
+            state.held.bytes().get(at..at + out.len()).ok_or(StoreError::Moved(self.id))?;
         out.copy_from_slice(source);
         Ok(None)
     }
 
-    /// As [`RamExtent::with_bytes`], and `None` when the bytes were given up.
-    pub fn with_held<T>(&self, f: impl FnOnce(&[u8], &[Owner]) -> T) -> Option<T> {
-        let state = self.state.read();
-        let held = state.stored.is_none() && !state.abandoned && !state.bytes.is_empty();
-        held.then(|| f(&state.bytes, &state.owners))
+    /// The bytes and whose they are, to be written; `None` when they are written or were given up. It must be sealed.
+    pub fn share(&self) -> Option<(Bytes, Vec<Owner>)> {
+        let mut state = self.state.write();
+        let held = state.stored.is_none() && !state.abandoned && !state.held.bytes().is_empty();
+        held.then(|| (state.held.share(), state.owners.clone()))
     }
 
-    /// Runs `f` on bytes and owners without copying; `None` when written already.
-    pub fn with_bytes<T>(&self, f: impl FnOnce(&[u8], &[Owner]) -> T) -> Option<T> {
+    /// The space of its first block; `None` when written already.
+    pub fn space(&self) -> Option<u64> {
         let state = self.state.read();
-        state.stored.is_none().then(|| f(&state.bytes, &state.owners))
+        let first = state.owners.first().filter(|_| state.stored.is_none());
+        first.map(|owner| owner.space)
     }
 
     /// Notes where the extent lies and gives up the bytes; the flag: no commit will take it.
-    pub fn written(&self, stored: Stored) -> (Vec<u8>, bool) {
+    pub fn written(&self, stored: Stored) -> (Used, bool) {
         let mut state = self.state.write();
         state.stored = Some(stored);
-        (std::mem::take(&mut state.bytes), state.abandoned)
+        (state.held.take(), state.abandoned)
     }
 
     /// No commit will take it. Answers where it lies if it was written before; the writer learns of it otherwise.
@@ -117,8 +185,8 @@ impl RamExtent {
     }
 
     /// Gives up the bytes.
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.state.write().bytes)
+    fn take(&self) -> Used {
+        self.state.write().held.take()
     }
 
     /// Where it lies, once written.
@@ -128,7 +196,7 @@ impl RamExtent {
 
     /// Bytes held.
     pub fn held(&self) -> usize {
-        self.state.read().bytes.len()
+        self.state.read().held.bytes().len()
     }
 }
 
@@ -153,7 +221,7 @@ pub struct RamExtents {
     queue: Mutex<VecDeque<Arc<RamExtent>>>,
     /// Buffers to fill again. They are filled on one thread and emptied on another; without this
     /// the allocator keeps several times what is in use.
-    buffers: Mutex<Vec<Vec<u8>>>,
+    buffers: Mutex<Vec<BytesMut>>,
     /// Bytes that wait to be written.
     pub unwritten: AtomicUsize,
 }
@@ -165,14 +233,15 @@ impl RamExtents {
     }
 
     /// An empty buffer for one extent.
-    pub fn buffer(&self) -> Vec<u8> {
+    pub fn buffer(&self) -> BytesMut {
         let buffer = self.buffers.lock().pop();
-        buffer.unwrap_or_else(|| Vec::with_capacity(EXTENT_BLOCKS * BLOCK))
+        buffer.unwrap_or_else(|| BytesMut::with_capacity(EXTENT_BLOCKS * BLOCK))
     }
 
     /// The bytes of an extent are written: takes its buffer back.
-    pub fn recycle(&self, mut buffer: Vec<u8>) {
-        self.unwritten.fetch_sub(buffer.len(), Ordering::Relaxed);
+    pub fn recycle(&self, used: Used) {
+        self.unwritten.fetch_sub(used.bytes, Ordering::Relaxed);
+        let Some(mut buffer) = used.buffer else { return };
         buffer.clear();
         let mut buffers = self.buffers.lock();
         if buffers.len() < BUFFERS {

@@ -9,19 +9,19 @@ use tintype_testkit::Rng;
 use crate::api::{ask, headers_of};
 use crate::world::{World, fuse};
 
-fn run(program: &str, args: &[&str]) -> String {
+pub(crate) fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{program} {args:?}: {said}");
     String::from_utf8_lossy(&output.stdout).into_owned() + &said
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// A sparse raw file with some data in it.
-fn raw_disk(world: &World, name: &str, size: u64, seed: u64) -> Vec<u8> {
+pub(crate) fn raw_disk(world: &World, name: &str, size: u64, seed: u64) -> Vec<u8> {
     let mut rng = Rng::new(seed);
     let mut bytes = vec![0; size as usize];
     for _ in 0..12 {
@@ -36,12 +36,12 @@ fn raw_disk(world: &World, name: &str, size: u64, seed: u64) -> Vec<u8> {
 }
 
 /// What a moment of a disk holds, through our own raw export.
-fn content(world: &World, moment: &str) -> Vec<u8> {
+pub(crate) fn content(world: &World, moment: &str) -> Vec<u8> {
     world.ok(&format!("disk export {moment} content.raw --format raw"));
     std::fs::read(world.path("content.raw")).unwrap()
 }
 
-fn write(world: &World, disk: &str, commands: &[&str]) {
+pub(crate) fn write(world: &World, disk: &str, commands: &[&str]) {
     let uri = world.json(&format!("disk show {disk}"))["nbd_uri"].as_str().unwrap().to_owned();
     let mut args = vec!["-f", "raw"];
     commands.iter().for_each(|command| args.extend(["-c", command]));

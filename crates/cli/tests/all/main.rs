@@ -11,6 +11,7 @@ mod damage;
 mod differential;
 mod disks;
 mod guest;
+mod image_ends;
 mod images;
 mod kill;
 mod leaving;

@@ -89,7 +89,7 @@ fn bursts_of_writers_keep_to_the_capacity() {
 }
 
 /// A file system of its own for the store, as small as this; taken away with the world.
-fn small_disk(world: &World, mib: u64) {
+pub(crate) fn small_disk(world: &World, mib: u64) {
     let place = world.path("disk");
     fs::create_dir(&place).unwrap();
     let size = std::ffi::CString::new(format!("size={mib}m")).unwrap();

@@ -227,7 +227,9 @@ impl Reader {
         let cluster = self.buf.get_mut(..self.header.cluster() as usize).unwrap_or(&mut []);
         if !unpack(self.header.codec, packed, cluster) {
             if there < length && self.length.is_none_or(|length| length < piece.at + 512) {
-                return Err(ImageError::CutOff { part: "a cluster", at: piece.at + there as u64 });
+                let at = piece.at + there as u64;
+                let at = self.length.map_or(at, |length| length.min(at));
+                return Err(ImageError::CutOff { part: "a cluster", at });
             }
             let detail = format!("the one at {} of the disk cannot be unpacked", piece.guest);
             return Err(damaged("compressed cluster", detail));

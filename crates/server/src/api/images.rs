@@ -192,7 +192,7 @@ fn write_into(app: &App, wish: &ImageWish, file: File, lines: &Lines) -> ExportL
             told = at;
             lines.tell(&ExportLine::Reached(at))
         };
-        Ok(FileWriter::new(file, Arc::clone(&broken), reached))
+        Ok(FileWriter::new(file, head.length, Arc::clone(&broken), reached))
     });
     match (written, broken.lock().take(), done) {
         (Ok(()), _, Some(done)) => done,

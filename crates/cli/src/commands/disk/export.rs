@@ -2,16 +2,18 @@
 //!
 //! A file is opened here, and handed over to the server, which writes the image into it. To a pipe, and from a server on another machine,
 //! the image comes as one stream. What cannot be made forward is made here, from the moment's data: compressed qcow2, and raw files with
-//! holes where nothing can be handed over. A file has its name only when it is whole and synced.
+//! holes where nothing can be handed over. A file has a name only when it is whole and synced; where the file system has no files without names, it
+//! has a hidden one before.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyper::HeaderMap;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde_json::json;
 use tintype_image::{Codec, Format, Head, ImageError, Packer, Sink, Stream};
 use tintype_model::{ByteSize, MomentName, SnapshotName};
@@ -219,8 +221,8 @@ impl Sink for Holes<'_> {
 enum Target {
     /// A pipe, a device, standard output.
     Pipe(File),
-    /// A file under another name until it is whole.
-    File { file: File, hidden: PathBuf, name: PathBuf, kept: bool },
+    /// A file that gets its name when it is whole. Until then it has none, or a hidden one.
+    File { file: File, hidden: PathBuf, has_name: bool, name: PathBuf },
 }
 
 impl Target {
@@ -242,8 +244,15 @@ impl Target {
         hidden.push(name.file_name().unwrap_or_default());
         hidden.push(format!(".{}.part", std::process::id()));
         let hidden = name.with_file_name(hidden);
-        let file = OpenOptions::new().write(true).create_new(true).open(&hidden).map_err(cannot)?;
-        Ok(Self::File { file, hidden, name: name.to_owned(), kept: false })
+        let (file, has_name) = match nameless(folder(name)) {
+            Ok(file) => (file, false),
+            // Not every file system has such files. If the folder is why, this fails too.
+            Err(_) => {
+                let opened = OpenOptions::new().write(true).create_new(true).open(&hidden);
+                (opened.map_err(cannot)?, true)
+            }
+        };
+        Ok(Self::File { file, hidden, has_name, name: name.to_owned() })
     }
 
     fn file(&mut self) -> &mut File {
@@ -254,22 +263,38 @@ impl Target {
 
     /// It is whole: it gets its name, and outlasts a power loss from here on.
     fn keep(&mut self) -> io::Result<()> {
-        let Self::File { file, hidden, name, kept } = self else { return Ok(()) };
+        let Self::File { file, hidden, has_name, name } = self else { return Ok(()) };
         file.sync_all()?;
+        if !*has_name {
+            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, own, CWD, &*hidden, AtFlags::SYMLINK_FOLLOW)?;
+            *has_name = true;
+        }
         std::fs::rename(hidden, &*name)?;
-        *kept = true;
-        let folder = name.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        *has_name = false;
+        File::open(folder(name))?.sync_all()
     }
 }
 
 impl Drop for Target {
     fn drop(&mut self) {
-        if let Self::File { hidden, kept: false, .. } = self {
+        if let Self::File { hidden, has_name: true, .. } = self {
             // If it stays, its name says what it is.
             drop(std::fs::remove_file(hidden));
         }
     }
+}
+
+/// A file in a folder that goes with whoever has it open, whatever ends them.
+fn nameless(folder: &Path) -> io::Result<File> {
+    // By it the file gets its name at the end.
+    std::fs::metadata("/proc/self/fd")?;
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(folder, flags, Mode::from_raw_mode(0o666))?.into())
+}
+
+fn folder(name: &Path) -> &Path {
+    name.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn by_ending(file: &Path) -> Format {
