@@ -387,6 +387,45 @@ fn servers_are_checked_against_the_certificates_that_are_named() {
     );
 }
 
+#[test]
+fn servers_that_ask_who_we_are_are_shown_a_certificate() {
+    let fixture = Fixture::new();
+    if !["openssl", "rclone"].into_iter().all(programs::has) {
+        return;
+    }
+    let at = |name: &str| fixture.folder.path().join(name).to_str().unwrap().to_owned();
+    let make = |name: &str| {
+        let (cert, key) = (at(&format!("{name}.pem")), at(&format!("{name}.key")));
+        let mut make = Command::new("openssl");
+        make.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
+        make.args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=IP:127.0.0.1"]);
+        make.args(["-addext", "extendedKeyUsage=serverAuth,clientAuth"]);
+        make.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        make.args(["-keyout", &key, "-out", &cert]);
+        assert!(make.stderr(Stdio::null()).status().unwrap().success());
+        (cert, key)
+    };
+    let ((cert, key), (own, own_key)) = (make("server"), make("client"));
+    let both = at("both.pem");
+    fs::write(&both, [fs::read(&own).unwrap(), fs::read(&own_key).unwrap()].concat()).unwrap();
+    let mut server = Command::new("rclone");
+    server.args(["serve", "restic", "--addr", "127.0.0.1:0", "--config", "/dev/null", "-v"]);
+    server.args(["--cert", &cert, "--key", &key, "--client-ca", &own, &at("served")]);
+    let mut child = server.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap());
+    let mut server = Running { child, said };
+    let line = server.line(|line| line.contains("https://"));
+    let url = line[line.find("https://").unwrap()..].split([' ', ']', '"', '\n']).next().unwrap();
+    let place = format!("rest:{url}");
+    let init = ["repo", "init", "--repo", &place, "--cacert", &cert, "--tls-client-cert"];
+    let (code, why) = fixture.said(&[init.as_slice(), &[&own]].concat());
+    assert!(code == Some(1) && why.contains("no private key"), "{why}");
+    fixture.ok(&[init.as_slice(), &[&both]].concat());
+    let mut by_variable = fixture.command(TINTYPE);
+    by_variable.args(["repo", "config", "--repo", &place, "--cacert", &cert]);
+    assert!(by_variable.env("RESTIC_TLS_CLIENT_CERT", &both).output().unwrap().status.success());
+}
+
 /// Files below a folder whose names are ids.
 fn copies(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
