@@ -95,3 +95,47 @@ fn room(cutter: &Cutter) -> usize {
     let Limits { max, .. } = cutter.0.limits;
     max + PIECE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunker::Polynomial;
+
+    /// Noise without an end.
+    struct Noise(u64);
+
+    impl Read for Noise {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            for eight in into.chunks_mut(8) {
+                self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let mixed = (self.0 ^ (self.0 >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                eight.copy_from_slice(&mixed.to_le_bytes()[..eight.len()]);
+            }
+            Ok(into.len())
+        }
+    }
+
+    #[test]
+    fn the_buffer_is_as_long_as_chunks_need_and_goes_back_to_the_usual_length() {
+        let cutter = Cutter::new(Polynomial::new(0x2f_ad7a_b11e_fe19).unwrap());
+        let mut chunks = Chunks::new(cutter, Noise(1).take(40 << 20));
+        let (mut longest, mut all) = (0, 0);
+        while let Some(length) = chunks.next_chunk().unwrap().map(<[u8]>::len) {
+            (longest, all) = (longest.max(length), all + length);
+            assert!(chunks.buffer.len() <= USUAL.max(2 * longest + PIECE));
+        }
+        assert_eq!(all, 40 << 20);
+        // Nothing to cut at: each chunk is as long as it may be.
+        let mut chunks = chunks.restart(io::repeat(7).take(20 << 20));
+        let mut lengths = Vec::new();
+        while let Some(chunk) = chunks.next_chunk().unwrap() {
+            lengths.push(chunk.len());
+        }
+        assert_eq!(lengths, [8 << 20, 8 << 20, 4 << 20]);
+        assert_eq!(chunks.buffer.len(), 8 << 20);
+        let mut chunks = chunks.restart(&[1; 1000][..]);
+        assert_eq!(chunks.buffer.len(), 0);
+        assert_eq!(chunks.next_chunk().unwrap(), Some(&[1; 1000][..]));
+        assert!(chunks.buffer.len() <= 2 * PIECE);
+    }
+}
