@@ -275,13 +275,23 @@ fn lists_hold_patterns_as_restics_do() {
             assert_eq!(held(&fixture), set(&wanted), "restic, {text}");
         }
     }
-    // Of patterns alone that fit nothing there is nothing to save; a path that is not there is a mistake.
+    // Of patterns alone that fit nothing there is nothing to save; one that is no pattern is a mistake.
     fs::write(&list, at("no*")).unwrap();
     let (status, text) = fixture.said(&line);
     assert!(status == Some(2) && text.contains("fits nothing"), "{text}");
-    for wrong in [at("[x"), at("missing")] {
-        fs::write(&list, format!("{wrong}\n{}", at("x.c"))).unwrap();
-        assert_eq!(fixture.said(&line).0, Some(2), "{wrong}");
+    fs::write(&list, format!("{}\n{}", at("[x"), at("x.c"))).unwrap();
+    assert_eq!(fixture.said(&line).0, Some(2));
+    // A path that is not there costs only itself.
+    fs::write(&list, format!("{}\n{}", at("missing"), at("x.c"))).unwrap();
+    let (status, text) = fixture.said(&line);
+    assert!(status == Some(3) && text.contains("missing: not saved"), "{text}");
+    assert_eq!(held(&fixture), set(&["x.c"]));
+    if has_restic() {
+        let mut restic = fixture.command("restic");
+        restic.args(["--no-cache", "backup", "--files-from", list.to_str().unwrap(), "--force"]);
+        // Its exit status depends on its version.
+        assert!(restic.output().unwrap().status.code().is_some());
+        assert_eq!(held(&fixture), set(&["x.c"]));
     }
 }
 

@@ -6,6 +6,7 @@ mod repository;
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -114,6 +115,105 @@ fn streams_are_saved_and_failed_commands_are_not() {
             .len(),
         2
     );
+}
+
+#[test]
+fn a_stream_can_lie_in_folders() {
+    let fixture = Fixture::new();
+    let save = |name: &str| {
+        fixture.said(&[
+            "backup",
+            "--stdin-command",
+            "--stdin-filename",
+            name,
+            "--",
+            "echo",
+            "hello",
+        ])
+    };
+    assert_eq!(save("/dumps/today/all.sql").0, Some(0));
+    assert_eq!(fixture.ok(&["dump", "latest:dumps/today/all.sql"]), "hello\n");
+    assert_eq!(fixture.snapshots(&[])[0]["paths"][0], "/dumps/today/all.sql");
+    if has_restic() {
+        assert_eq!(fixture.restic(&["dump", "latest", "dumps/today/all.sql"]), "hello\n");
+    }
+    for bad in ["a/../b", "/", "."] {
+        let (code, why) = save(bad);
+        assert!(code == Some(1) && why.contains("names no file"), "{bad}: {why}");
+    }
+    fixture.clean();
+}
+
+#[test]
+fn a_path_that_is_missing_among_others_costs_only_itself() {
+    let fixture = Fixture::new();
+    let source = fixture.source();
+    let (source, gone) = (source.to_str().unwrap(), fixture.path("gone/deep"));
+    let (gone, also) = (gone.to_str().unwrap(), fixture.path("x"));
+    let (code, why) = fixture.said(&["backup", source, gone, also.to_str().unwrap()]);
+    assert!(code == Some(3) && why.contains("gone") && why.contains("/x: not saved"), "{why}");
+    assert!(fixture.ok(&["ls", "latest"]).contains("b.log"));
+    assert_eq!(fixture.said(&["backup", gone]).0, Some(2));
+    assert_eq!(fixture.snapshots(&[]).len(), 1);
+}
+
+#[test]
+fn what_a_prune_says_stands_in_lines_of_its_own() {
+    let fixture = Fixture::new();
+    fixture.backup(&[]);
+    let said = fixture.ok(&["prune", "--dry-run"]);
+    assert_eq!(said.lines().last(), Some("nothing was changed: --dry-run"));
+}
+
+#[test]
+fn places_that_cannot_be_written_to_are_read_without_a_lock() {
+    let fixture = Fixture::new();
+    fixture.backup(&[]);
+    let target = fixture.path("target");
+    fs::create_dir(&target).unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o777)).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = fixture.by_somebody(env!("CARGO_BIN_EXE_tintype"));
+        fs::set_permissions(fixture.place().join("locks"), fs::Permissions::from_mode(0o555))
+            .unwrap();
+        let output = command.args(args).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let restore =
+        ["restore", "latest", "--ownership", "none", "--target", target.to_str().unwrap()];
+    for args in [restore.as_slice(), &["check"]] {
+        let (code, why) = run(args);
+        assert!(code == Some(1) && why.contains("--no-lock"), "{why}");
+        let (code, why) = run(&[args, &["--no-lock"]].concat());
+        assert!(code == Some(0), "{why}");
+    }
+    assert!(fs::read_dir(fixture.place().join("locks")).unwrap().next().is_none());
+}
+
+#[test]
+fn damage_is_named_once_with_what_helps() {
+    let fixture = Fixture::new();
+    fixture.backup(&[]);
+    let only = |folder: &str| {
+        let entry = fs::read_dir(fixture.place().join(folder)).unwrap().next().unwrap();
+        entry.unwrap().path()
+    };
+    let snapshot = only("snapshots");
+    damage(&snapshot, 20, 1 << 20);
+    let said = fixture.said(&["check"]).1;
+    let id = snapshot.file_name().unwrap().to_str().unwrap();
+    assert_eq!(said.matches(id).count(), 1, "{said}");
+    for (path, name, helps) in [
+        (fixture.place().join("config"), "config is damaged", "copy"),
+        (only("keys"), "key ", "copy"),
+    ] {
+        let whole = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 5]).unwrap();
+        let (code, why) = fixture.said(&["check"]);
+        assert!(code == Some(1) && why.contains(name) && why.contains(helps), "{why}");
+        fs::write(&path, whole).unwrap();
+    }
 }
 
 #[test]

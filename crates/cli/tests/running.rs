@@ -352,39 +352,75 @@ fn owners_come_back_by_number_or_by_name() {
     assert_eq!(owner(&["--ownership", "none"]), 0);
 }
 
+fn at(fixture: &Fixture, name: &str) -> String {
+    fixture.path(name).to_str().unwrap().to_owned()
+}
+
+/// A certificate for this machine that nobody but itself vouches for, and its key.
+fn certificate(fixture: &Fixture, name: &str) -> (String, String) {
+    let (cert, key) = (at(fixture, &format!("{name}.pem")), at(fixture, &format!("{name}.key")));
+    let mut make = Command::new("openssl");
+    make.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
+    make.args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=IP:127.0.0.1"]);
+    make.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    make.args(["-addext", "extendedKeyUsage=serverAuth,clientAuth"]);
+    make.args(["-keyout", &key, "-out", &cert]);
+    assert!(make.stderr(Stdio::null()).status().unwrap().success());
+    (cert, key)
+}
+
+/// A REST server with this certificate, and its place.
+fn secure_server(fixture: &Fixture, own: &(String, String), more: &[&str]) -> (Running, String) {
+    let mut server = Command::new("rclone");
+    server.args(["serve", "restic", "--addr", "127.0.0.1:0", "--config", "/dev/null", "-v"]);
+    server.args(["--cert", &own.0, "--key", &own.1]).args(more).arg(at(fixture, "served"));
+    let mut child = server.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap());
+    let mut server = Running { child, said };
+    let line = server.line(|line| line.contains("https://"));
+    let url = line[line.find("https://").unwrap()..].split([' ', ']', '"', '\n']).next().unwrap();
+    (server, format!("rest:{url}"))
+}
+
 #[test]
 fn servers_are_checked_against_the_certificates_that_are_named() {
     let fixture = Fixture::new();
     if !["openssl", "rclone"].into_iter().all(programs::has) {
         return;
     }
-    let at = |name: &str| fixture.folder.path().join(name).to_str().unwrap().to_owned();
-    let (cert, key) = (at("cert.pem"), at("key.pem"));
-    let mut make = Command::new("openssl");
-    make.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]);
-    make.args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &key, "-out", &cert]);
-    make.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-    assert!(make.stderr(Stdio::null()).status().unwrap().success());
-    let mut server = Command::new("rclone");
-    server.args(["serve", "restic", "--addr", "127.0.0.1:0", "--config", "/dev/null", "-v"]);
-    server.args(["--cert", &cert, "--key", &key, &at("served")]).stderr(Stdio::piped());
-    let mut child = server.stdin(Stdio::null()).spawn().unwrap();
-    let said = BufReader::new(child.stderr.take().unwrap());
-    let mut server = Running { child, said };
-    let line = server.line(|line| line.contains("https://"));
-    let url = line[line.find("https://").unwrap()..].split([' ', ']', '"', '\n']).next().unwrap();
-    let place = format!("rest:{url}");
+    let own = certificate(&fixture, "server");
+    let (_server, place) = secure_server(&fixture, &own, &[]);
     let refused = fixture.run(&["repo", "init", "--repo", &place]);
     let why = String::from_utf8_lossy(&refused.stderr).to_lowercase();
     assert!(refused.status.code() == Some(1) && why.contains("certificate"), "{why}");
-    fixture.ok(&["repo", "init", "--repo", &place, "--cacert", &cert]);
+    fixture.ok(&["repo", "init", "--repo", &place, "--cacert", &own.0]);
     let mut by_variable = fixture.command(TINTYPE);
-    by_variable.args(["repo", "config", "--repo", &place]).env("RESTIC_CACERT", &cert);
+    by_variable.args(["repo", "config", "--repo", &place]).env("RESTIC_CACERT", &own.0);
     assert!(by_variable.output().unwrap().status.success());
     assert_eq!(
         fixture.run(&["repo", "config", "--repo", &place, "--cacert", "/nowhere"]).status.code(),
         Some(1)
     );
+}
+
+#[test]
+fn servers_that_ask_who_we_are_are_shown_a_certificate() {
+    let fixture = Fixture::new();
+    if !["openssl", "rclone"].into_iter().all(programs::has) {
+        return;
+    }
+    let (theirs, ours) = (certificate(&fixture, "server"), certificate(&fixture, "client"));
+    let both = at(&fixture, "both.pem");
+    fs::write(&both, [fs::read(&ours.0).unwrap(), fs::read(&ours.1).unwrap()].concat()).unwrap();
+    let (_server, place) = secure_server(&fixture, &theirs, &["--client-ca", &ours.0]);
+    let init = ["repo", "init", "--repo", &place, "--cacert", &theirs.0, "--tls-client-cert"];
+    let (code, why) = fixture.said(&[init.as_slice(), &[&ours.0]].concat());
+    assert!(code == Some(1) && why.contains("no private key"), "{why}");
+    fixture.ok(&[init.as_slice(), &[&both]].concat());
+    let config = ["repo", "config", "--repo", &place, "--cacert", &theirs.0];
+    let mut by_variable = fixture.command(TINTYPE);
+    by_variable.args(config).env("RESTIC_TLS_CLIENT_CERT", &both);
+    assert!(by_variable.output().unwrap().status.success());
 }
 
 /// Files below a folder whose names are ids.

@@ -14,6 +14,9 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
+/// What a tree that is only read answers to changes.
+pub const READ_ONLY: Errno = Errno(libc::EROFS);
+
 /// The result of every call.
 pub type Reply<T> = Result<T, Errno>;
 
@@ -209,6 +212,8 @@ pub struct Ioctl<'a> {
 /// kernel leaves to the server (sticky directories are the kernel's; set-id clearing, xattr
 /// namespaces, immutable files) is the implementation's. `umask` arrives separately because default ACLs
 /// replace it.
+///
+/// Calls that change something are refused with `EROFS` unless a tree says otherwise: one that is only read has none of them.
 #[allow(unused_variables)]
 pub trait Vfs: Send + Sync + 'static {
     /// Finds `name` in `dir`. "." and ".." arrive only for exports.
@@ -224,7 +229,9 @@ pub trait Vfs: Send + Sync + 'static {
         node: Node,
         handle: Option<Handle>,
         set: &SetAttr,
-    ) -> Reply<(Attr, Duration)>;
+    ) -> Reply<(Attr, Duration)> {
+        Err(READ_ONLY)
+    }
     /// Target of a symlink.
     fn readlink(&self, who: &Caller, node: Node) -> Reply<Vec<u8>>;
     /// Makes a file, fifo, socket or device node.
@@ -236,17 +243,29 @@ pub trait Vfs: Send + Sync + 'static {
         mode: u32,
         umask: u32,
         rdev: u32,
-    ) -> Reply<Entry>;
+    ) -> Reply<Entry> {
+        Err(READ_ONLY)
+    }
     /// Makes a directory.
-    fn mkdir(&self, who: &Caller, dir: Node, name: &[u8], mode: u32, umask: u32) -> Reply<Entry>;
+    fn mkdir(&self, who: &Caller, dir: Node, name: &[u8], mode: u32, umask: u32) -> Reply<Entry> {
+        Err(READ_ONLY)
+    }
     /// Makes a symlink.
-    fn symlink(&self, who: &Caller, dir: Node, name: &[u8], target: &[u8]) -> Reply<Entry>;
+    fn symlink(&self, who: &Caller, dir: Node, name: &[u8], target: &[u8]) -> Reply<Entry> {
+        Err(READ_ONLY)
+    }
     /// Makes a hard link to `node`.
-    fn link(&self, who: &Caller, node: Node, dir: Node, name: &[u8]) -> Reply<Entry>;
+    fn link(&self, who: &Caller, node: Node, dir: Node, name: &[u8]) -> Reply<Entry> {
+        Err(READ_ONLY)
+    }
     /// Removes a name that is not a directory.
-    fn unlink(&self, who: &Caller, dir: Node, name: &[u8]) -> Reply<()>;
+    fn unlink(&self, who: &Caller, dir: Node, name: &[u8]) -> Reply<()> {
+        Err(READ_ONLY)
+    }
     /// Removes an empty directory.
-    fn rmdir(&self, who: &Caller, dir: Node, name: &[u8]) -> Reply<()>;
+    fn rmdir(&self, who: &Caller, dir: Node, name: &[u8]) -> Reply<()> {
+        Err(READ_ONLY)
+    }
     /// Renames; `flags` are `RENAME_NOREPLACE`, `RENAME_EXCHANGE`, `RENAME_WHITEOUT`.
     fn rename(
         &self,
@@ -256,7 +275,9 @@ pub trait Vfs: Send + Sync + 'static {
         new_dir: Node,
         new_name: &[u8],
         flags: u32,
-    ) -> Reply<()>;
+    ) -> Reply<()> {
+        Err(READ_ONLY)
+    }
     /// Opens a file.
     fn open(&self, who: &Caller, node: Node, flags: i32) -> Reply<Opened>;
     /// Creates and opens a file; opens it when it exists and `O_EXCL` is not set.
@@ -268,7 +289,9 @@ pub trait Vfs: Send + Sync + 'static {
         mode: u32,
         umask: u32,
         flags: i32,
-    ) -> Reply<(Entry, Opened)>;
+    ) -> Reply<(Entry, Opened)> {
+        Err(READ_ONLY)
+    }
     /// Creates and opens a file without a name (`O_TMPFILE`).
     fn tmpfile(
         &self,
@@ -277,7 +300,9 @@ pub trait Vfs: Send + Sync + 'static {
         mode: u32,
         umask: u32,
         flags: i32,
-    ) -> Reply<(Entry, Opened)>;
+    ) -> Reply<(Entry, Opened)> {
+        Err(READ_ONLY)
+    }
     /// Reads into `buf`; fewer bytes than asked only at the end of the file.
     fn read(
         &self,
@@ -296,7 +321,9 @@ pub trait Vfs: Send + Sync + 'static {
         offset: u64,
         data: &[u8],
         flags: WriteFlags,
-    ) -> Reply<usize>;
+    ) -> Reply<usize> {
+        Err(READ_ONLY)
+    }
     /// A descriptor is closed.
     fn flush(&self, who: &Caller, node: Node, handle: Handle) -> Reply<()> {
         Ok(())
@@ -337,9 +364,13 @@ pub trait Vfs: Send + Sync + 'static {
         value: &[u8],
         flags: u32,
         kill_sgid: bool,
-    ) -> Reply<()>;
+    ) -> Reply<()> {
+        Err(READ_ONLY)
+    }
     /// Removes one.
-    fn removexattr(&self, who: &Caller, node: Node, name: &[u8]) -> Reply<()>;
+    fn removexattr(&self, who: &Caller, node: Node, name: &[u8]) -> Reply<()> {
+        Err(READ_ONLY)
+    }
     /// `fallocate` modes 0, KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE.
     fn fallocate(
         &self,
@@ -349,7 +380,9 @@ pub trait Vfs: Send + Sync + 'static {
         offset: u64,
         length: u64,
         mode: i32,
-    ) -> Reply<()>;
+    ) -> Reply<()> {
+        Err(READ_ONLY)
+    }
     /// `SEEK_DATA` and `SEEK_HOLE`; `ENXIO` behind the end.
     fn lseek(&self, node: Node, handle: Handle, offset: u64, whence: i32) -> Reply<u64>;
     /// Copies a range inside the mount, sharing blocks where it can; returns the bytes copied.
@@ -364,7 +397,9 @@ pub trait Vfs: Send + Sync + 'static {
         to_handle: Handle,
         to_offset: u64,
         length: u64,
-    ) -> Reply<usize>;
+    ) -> Reply<usize> {
+        Err(READ_ONLY)
+    }
     /// An ioctl; the answer is (result, output bytes). `ENOTTY` when unknown.
     fn ioctl(&self, who: &Caller, node: Node, request: &Ioctl<'_>) -> Reply<(i32, Vec<u8>)> {
         Err(Errno(libc::ENOTTY))

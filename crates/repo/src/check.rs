@@ -108,7 +108,7 @@ fn snapshots(repo: &Repository, findings: &Findings) -> Result<Vec<(SnapshotId, 
             Ok(snapshot) => found.push((snapshot.id, snapshot.tree)),
             Err(error) if finding::is_gone(&error) => {}
             Err(error) => {
-                findings.add(Finding::Snapshot { id: SnapshotId(id), detail: error.to_string() });
+                findings.add(Finding::Snapshot { id: SnapshotId(id), detail: error.detail() });
             }
         }
     }

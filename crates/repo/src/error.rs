@@ -36,7 +36,7 @@ pub enum RepoError {
         version: u32,
     },
     /// A file of the repository is not what its name or its form promises.
-    #[error("{kind} {id} is damaged: {detail}")]
+    #[error("{} is damaged: {detail}", file_name(*kind, *id))]
     Damaged {
         /// What kind of file.
         kind: FileKind,
@@ -127,10 +127,23 @@ pub enum RepoError {
     Random(#[from] getrandom::Error),
 }
 
+/// What a file is called in messages. There is one config, and it is not named by a hash.
+fn file_name(kind: FileKind, id: Id) -> String {
+    if kind == FileKind::Config { kind.to_string() } else { format!("{kind} {id}") }
+}
+
 /// The result of a repository operation.
 pub type Result<T, E = RepoError> = std::result::Result<T, E>;
 
 impl RepoError {
+    /// What is wrong with a file that is named beside it.
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::Damaged { detail, .. } => detail.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// A file of the repository that is damaged.
     pub(crate) fn damaged(kind: FileKind, id: Id, detail: impl Into<String>) -> Self {
         Self::Damaged { kind, id, detail: detail.into() }

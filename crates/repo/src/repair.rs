@@ -37,11 +37,3 @@ pub(crate) fn is_damage(error: &RepoError) -> bool {
         _ => false,
     }
 }
-
-/// What is wrong with a file that is named elsewhere.
-fn detail_of(error: &RepoError) -> String {
-    match error {
-        RepoError::Damaged { detail, .. } => detail.clone(),
-        other => other.to_string(),
-    }
-}

@@ -28,8 +28,10 @@ use crate::index::{Index, IndexFile, IndexedPack};
 use crate::pack::{BlobKind, PackBuilder};
 use crate::repository::Repository;
 
-/// Packs of data and of trees are closed at this length, in bytes. Trees fill theirs seldom, and a pack that is being filled is in memory.
-const PACK_BYTES: [usize; 2] = [16 << 20, 4 << 20];
+/// The length at which packs are closed unless it is said otherwise, in bytes: restic's.
+const PACK_BYTES: usize = 16 << 20;
+/// Packs of trees are closed at this length at the latest. Trees fill theirs seldom, and a pack that is being filled is in memory.
+const TREE_PACK_BYTES: usize = 4 << 20;
 /// Packs are closed at this number of blobs, so that headers stay small.
 const PACK_BLOBS: usize = 10_000;
 /// An index is written when it names this many blobs.
@@ -38,6 +40,8 @@ const INDEX_BLOBS: usize = 50_000;
 const INDEX_AGE: Duration = Duration::from_secs(300);
 /// Blobs of at most this length, in bytes, are small: tables of 64 KiB find what there is to find in them.
 const SMALL: usize = 128 << 10;
+/// What a thread keeps to seal its next blob in, in bytes. Longer blobs get room of their own, which goes with them: most chunks are shorter.
+const KEPT: usize = 2 << 20;
 /// How small blobs are compressed at zstd's level 3. Its own tables for lengths from 16 KiB on are larger than a processor's first cache: on the
 /// source of Linux these here take a fifth less time and give the same size.
 const SMALL_TABLES: [CParameter; 4] = [
@@ -58,11 +62,13 @@ pub struct BlobOptions {
     pub verify: bool,
     /// Does all work but writes nothing: what would be added is only counted.
     pub dry_run: bool,
+    /// Length at which packs of data are closed, in bytes. Two of them are in memory.
+    pub pack_bytes: usize,
 }
 
 impl Default for BlobOptions {
     fn default() -> Self {
-        Self { level: Level::Auto, verify: true, dry_run: false }
+        Self { level: Level::Auto, verify: true, dry_run: false, pack_bytes: PACK_BYTES }
     }
 }
 
@@ -181,6 +187,9 @@ impl BlobWriter {
         self.append(kind, id, &scratch.sealed, length)?;
         let stored = scratch.sealed.len() as u64;
         self.shared.totals.count(kind, plain.len() as u64, stored);
+        if scratch.sealed.capacity() > KEPT {
+            scratch.sealed = Vec::new();
+        }
         Ok(Added { new: true, stored })
     }
 
@@ -211,21 +220,25 @@ impl BlobWriter {
         if self.shared.failed.load(Ordering::SeqCst) {
             return Err(RepoError::Stopped);
         }
-        let (Some(open), Some(most)) =
-            (self.shared.open.get(slot(kind)), PACK_BYTES.get(slot(kind)))
-        else {
-            return Ok(());
+        let Some(open) = self.shared.open.get(slot(kind)) else { return Ok(()) };
+        let most = match kind {
+            BlobKind::Data => self.shared.options.pack_bytes,
+            BlobKind::Tree => self.shared.options.pack_bytes.min(TREE_PACK_BYTES),
         };
         let mut open = open.lock();
-        let long = !open.is_empty() && open.len() + sealed.len() > *most;
+        let long = !open.is_empty() && open.len() + sealed.len() > most;
         let full = long || open.count() >= PACK_BLOBS;
         if full {
             // Sent while the lock is held: nobody fills a second pack of this kind before this one is on its way.
             let pack = std::mem::take(&mut *open);
             self.packs.send(pack).map_err(|_| RepoError::Stopped)?;
         }
-        if open.is_empty() && kind == BlobKind::Data {
-            let mut buffer = self.shared.spare.lock().take().unwrap_or_default();
+        if open.is_empty() {
+            let spare = match kind {
+                BlobKind::Data => self.shared.spare.lock().take(),
+                BlobKind::Tree => None,
+            };
+            let mut buffer = spare.unwrap_or_default();
             // At once, since growing by copies would need more than twice the room.
             buffer.clear();
             buffer.reserve_exact(most + most / 8);
@@ -321,7 +334,7 @@ impl Shared {
             _ => false,
         };
         if !compressed {
-            scratch.sealed.clear();
+            scratch.empty(plain.len() + OVERHEAD);
             scratch.sealed.extend_from_slice(&[0; BEFORE]);
             scratch.sealed.extend_from_slice(plain);
         }
@@ -390,11 +403,21 @@ impl Scratch {
         is_same(zstd::stream::read::Decoder::with_context(pieces, context), plain)
     }
 
+    /// Empties `sealed` and gives it room for so many bytes. It is never moved to grow: memory of the room is taken only where something
+    /// is written.
+    fn empty(&mut self, length: usize) {
+        self.sealed.clear();
+        if self.sealed.capacity() < length {
+            self.sealed = Vec::with_capacity(length);
+        }
+    }
+
     /// Puts the compressed form into `sealed`, behind the room that sealing needs; gives its length.
     fn compress(&mut self, level: i32, plain: &[u8]) -> Result<usize> {
         let failed =
             |source| RepoError::Local { doing: "compress", path: "a blob".to_owned(), source };
         let small = level == 3 && plain.len() <= SMALL;
+        self.empty(zstd::zstd_safe::compress_bound(plain.len()) + OVERHEAD);
         let [large, of_small] = &mut self.compressors;
         let slot = if small { of_small } else { large };
         let compressor = match slot {
@@ -407,9 +430,6 @@ impl Scratch {
                 &mut slot.insert((level, made)).1
             }
         };
-        self.sealed.clear();
-        // Never moved to grow: pages of the room are taken only where something is written.
-        self.sealed.reserve(zstd::zstd_safe::compress_bound(plain.len()) + OVERHEAD);
         self.sealed.extend_from_slice(&[0; BEFORE]);
         let mut behind = Cursor::new(&mut self.sealed);
         behind.set_position(BEFORE as u64);

@@ -1,11 +1,10 @@
-//! The calls of the seam: reading is answered, everything that would change something gets `EROFS`.
+//! The calls of the seam that read. Everything that would change something is left to the seam, which refuses it with `EROFS`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tintype_fs::vfs::{
-    Attr, Caller, DirSink, Entry, Errno, Handle, Node, Opened, Reply, SetAttr, Statfs, Vfs,
-    WriteFlags,
+    Attr, Caller, DirSink, Entry, Errno, Handle, Node, Opened, READ_ONLY, Reply, Statfs, Vfs,
 };
 use tintype_repo::NodeKind;
 
@@ -14,7 +13,6 @@ use crate::entries::Thing;
 use crate::handles::{Open, OpenFile};
 use crate::tree::{Dir, RepoTree};
 
-const READ_ONLY: Errno = Errno(libc::EROFS);
 /// The longest target of a link that the kernel takes, in bytes.
 const TARGET_MAX: usize = 4095;
 /// Handle of a directory that needs none.
@@ -164,97 +162,5 @@ impl Vfs for RepoTree {
 
     fn fsyncdir(&self, _: &Caller, _: Node, _: Handle, _: bool) -> Reply<()> {
         Ok(())
-    }
-
-    fn setattr(
-        &self,
-        _: &Caller,
-        _: Node,
-        _: Option<Handle>,
-        _: &SetAttr,
-    ) -> Reply<(Attr, Duration)> {
-        Err(READ_ONLY)
-    }
-
-    fn mknod(&self, _: &Caller, _: Node, _: &[u8], _: u32, _: u32, _: u32) -> Reply<Entry> {
-        Err(READ_ONLY)
-    }
-
-    fn mkdir(&self, _: &Caller, _: Node, _: &[u8], _: u32, _: u32) -> Reply<Entry> {
-        Err(READ_ONLY)
-    }
-
-    fn symlink(&self, _: &Caller, _: Node, _: &[u8], _: &[u8]) -> Reply<Entry> {
-        Err(READ_ONLY)
-    }
-
-    fn link(&self, _: &Caller, _: Node, _: Node, _: &[u8]) -> Reply<Entry> {
-        Err(READ_ONLY)
-    }
-
-    fn unlink(&self, _: &Caller, _: Node, _: &[u8]) -> Reply<()> {
-        Err(READ_ONLY)
-    }
-
-    fn rmdir(&self, _: &Caller, _: Node, _: &[u8]) -> Reply<()> {
-        Err(READ_ONLY)
-    }
-
-    fn rename(&self, _: &Caller, _: Node, _: &[u8], _: Node, _: &[u8], _: u32) -> Reply<()> {
-        Err(READ_ONLY)
-    }
-
-    fn create(
-        &self,
-        _: &Caller,
-        _: Node,
-        _: &[u8],
-        _: u32,
-        _: u32,
-        _: i32,
-    ) -> Reply<(Entry, Opened)> {
-        Err(READ_ONLY)
-    }
-
-    fn tmpfile(&self, _: &Caller, _: Node, _: u32, _: u32, _: i32) -> Reply<(Entry, Opened)> {
-        Err(READ_ONLY)
-    }
-
-    fn write(
-        &self,
-        _: &Caller,
-        _: Node,
-        _: Handle,
-        _: u64,
-        _: &[u8],
-        _: WriteFlags,
-    ) -> Reply<usize> {
-        Err(READ_ONLY)
-    }
-
-    fn setxattr(&self, _: &Caller, _: Node, _: &[u8], _: &[u8], _: u32, _: bool) -> Reply<()> {
-        Err(READ_ONLY)
-    }
-
-    fn removexattr(&self, _: &Caller, _: Node, _: &[u8]) -> Reply<()> {
-        Err(READ_ONLY)
-    }
-
-    fn fallocate(&self, _: &Caller, _: Node, _: Handle, _: u64, _: u64, _: i32) -> Reply<()> {
-        Err(READ_ONLY)
-    }
-
-    fn copy_file_range(
-        &self,
-        _: &Caller,
-        _: Node,
-        _: Handle,
-        _: u64,
-        _: Node,
-        _: Handle,
-        _: u64,
-        _: u64,
-    ) -> Reply<usize> {
-        Err(READ_ONLY)
     }
 }

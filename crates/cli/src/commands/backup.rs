@@ -19,6 +19,8 @@ use tintype_repo::{
     StreamFile, absolute_paths, backup, backup_stream, find_snapshot,
 };
 
+use super::repo::environment::{host, option_or};
+use super::repo::packing::Packing;
 use super::repo::progress::{Shown, Style, Watched};
 use super::repo::{INCOMPLETE, Place, actor, interrupt};
 use crate::error::{CliError, CliResult};
@@ -26,6 +28,9 @@ use crate::options::{DeleteOptions, Global, time};
 use crate::output;
 use sources::Lists;
 pub(super) use sources::text_of;
+
+/// The most files that are read at once: more threads only cost memory.
+const READERS: usize = 256;
 
 /// Options of `backup`.
 #[derive(clap::Args, Debug)]
@@ -51,7 +56,7 @@ pub struct Args {
     /// Run the command behind `--` and save what it prints; no snapshot when it fails
     #[arg(long, conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw", "stdin"])]
     stdin_command: bool,
-    /// The file's name for --stdin and --stdin-command
+    /// The file's name for --stdin and --stdin-command; may have folders, as `dumps/all.sql`
     #[arg(long, value_name = "NAME", default_value = "stdin")]
     stdin_filename: String,
     /// Tags, as `a,b`; may be repeated
@@ -65,7 +70,7 @@ pub struct Args {
     description: Option<String>,
     #[command(flatten)]
     delete: DeleteOptions,
-    /// The name of the machine, if not this one's
+    /// The name of the machine (default: TINTYPE_HOST, RESTIC_HOST, or this one's)
     #[arg(long)]
     host: Option<String>,
     /// The time of the snapshot, if not now
@@ -111,9 +116,14 @@ pub struct Args {
     /// Save the times of last access too
     #[arg(long)]
     with_atime: bool,
-    /// off, fastest, auto, better, max, or a zstd level
-    #[arg(long, default_value = "auto", env = "RESTIC_COMPRESSION", value_name = "LEVEL")]
-    compression: Level,
+    /// off, fastest, auto, better, max, or a zstd level (default: TINTYPE_COMPRESSION, RESTIC_COMPRESSION, or auto)
+    #[arg(long, value_name = "LEVEL")]
+    compression: Option<Level>,
+    #[command(flatten)]
+    packing: Packing,
+    /// Files that are read at once (default: TINTYPE_READ_CONCURRENCY, RESTIC_READ_CONCURRENCY, or as many as processors)
+    #[arg(long, value_name = "N")]
+    read_concurrency: Option<usize>,
     /// Do not open and compare what was sealed before it is written
     #[arg(long)]
     no_extra_verify: bool,
@@ -133,7 +143,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let mut snapshot = describe(args)?;
     let options = options(args)?;
     snapshot.paths = match args.stdin || args.stdin_command {
-        true => vec![format!("/{}", args.stdin_filename)],
+        true => vec![format!("/{}", args.stdin_filename.trim_start_matches('/'))],
         false => absolute_paths(&options.folder, &options.paths),
     };
     snapshot.excludes = options.excludes.texts();
@@ -232,8 +242,8 @@ impl Stream<'_> {
         options: &BackupOptions,
         progress: &BackupProgress,
     ) -> Result<Saved, RepoError> {
-        let name = self.args.stdin_filename.clone().into_bytes();
-        let file = StreamFile { name, uid: snapshot.uid, gid: snapshot.gid };
+        let path = self.args.stdin_filename.clone().into_bytes();
+        let file = StreamFile { path, uid: snapshot.uid, gid: snapshot.gid };
         let output = self.child.as_mut().and_then(|child| child.stdout.take());
         let from: Box<dyn std::io::Read> = match output {
             Some(output) => Box::new(Stoppable { from: output, stop: interrupt::stop() }),
@@ -263,7 +273,7 @@ fn describe(args: &Args) -> CliResult<SnapshotFile> {
     let instant = args.time.as_deref().map_or(Ok(now), |text| time("--time", text))?;
     let local = |instant| Moment::in_zone(instant, &TimeZone::system());
     let mut snapshot = SnapshotFile::new(local(instant), Default::default());
-    snapshot.hostname = args.host.clone().unwrap_or(actor.hostname);
+    snapshot.hostname = host(args.host.as_deref()).unwrap_or(actor.hostname);
     snapshot.username = actor.username;
     snapshot.uid = rustix::process::getuid().as_raw();
     snapshot.gid = rustix::process::getgid().as_raw();
@@ -297,14 +307,11 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
             "Check what --files-from and its kind name.",
         ));
     }
-    if let Some(missing) = paths.iter().find(|path| path.symlink_metadata().is_err()) {
-        return Err(CliError::usage(
-            format!(
-                "{}: cannot be saved: there is no such file or folder, or you may not look",
-                missing.display()
-            ),
-            "Check the path.",
-        ));
+    // When there are others, one that is missing is told and costs only itself: lists of paths outlive what they name.
+    let missing = |path: &PathBuf| path.symlink_metadata().is_err();
+    if let Some(first) = paths.first().filter(|_| paths.iter().all(missing)) {
+        let text = "cannot be saved: there is no such file or folder, or you may not look";
+        return Err(CliError::usage(format!("{}: {text}", first.display()), "Check the path."));
     }
     let mut exact = args.exclude.clone();
     for file in &args.exclude_file {
@@ -325,11 +332,14 @@ fn options(args: &Args) -> CliResult<BackupOptions> {
         git_user: sources::git_user(),
         larger_than: args.exclude_larger_than.map(|size| size.0),
         one_file_system: args.one_file_system,
-        blobs: BlobOptions {
-            level: args.compression,
+        blobs: args.packing.apply(BlobOptions {
+            level: option_or(args.compression, "COMPRESSION")?.unwrap_or_default(),
             verify: !args.no_extra_verify,
             dry_run: args.dry_run,
-        },
+            ..BlobOptions::default()
+        })?,
+        readers: option_or(args.read_concurrency, "READ_CONCURRENCY")?
+            .map_or(0, |n| n.min(READERS)),
         ..BackupOptions::default()
     };
     options.ignore.ctime = args.ignore_ctime;

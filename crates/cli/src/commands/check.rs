@@ -9,7 +9,7 @@ use tintype_model::ByteSize;
 use tintype_repo::{CheckOptions, CheckProgress, LockMode, Mend, ReadData, Severity, check};
 
 use super::repo::progress::{Shown, Style, Watched};
-use super::repo::{Place, interrupt};
+use super::repo::{Place, Unlocked, interrupt};
 use crate::error::CliResult;
 use crate::options::Global;
 use crate::output;
@@ -28,6 +28,8 @@ pub struct Args {
     /// Read index files and trees from the copies near by where there are some: faster, but it says less about the place itself
     #[arg(long, conflicts_with = "no_cache")]
     with_cache: bool,
+    #[command(flatten)]
+    unlocked: Unlocked,
     /// Say nothing but findings
     #[arg(short, long)]
     quiet: bool,
@@ -70,7 +72,7 @@ fn command(mend: Mend) -> &'static str {
 /// Checks and prints findings. Status 1: there are errors.
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let place = if args.with_cache { args.place.clone() } else { args.place.without_cache() };
-    let (repo, lock) = place.open_locking(LockMode::Exclusive)?;
+    let (repo, lock) = place.open_reading(LockMode::Exclusive, args.unlocked)?;
     let read_data =
         if args.read_data { ReadData::All } else { args.read_data_subset.unwrap_or_default() };
     let progress = Arc::new(CheckProgress::default());
@@ -80,7 +82,10 @@ pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     drop(shown);
     let report = report?;
     // What was not read because of a stop is no finding, nor what somebody else did at the same time.
-    interrupt::guard(&lock)?;
+    match &lock {
+        Some(lock) => interrupt::guard(lock)?,
+        None => interrupt::stop().check()?,
+    }
     let status = if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     let word = |severity: Severity| if severity == Severity::Error { "error" } else { "warning" };
     let mends: Vec<_> = report.mends().into_iter().map(command).collect();

@@ -10,6 +10,7 @@ use tintype_repo::{
 };
 
 use super::repo::mending::named_among;
+use super::repo::packing::Packing;
 use super::repo::progress::{Shown, Style, Watched};
 use super::repo::{Choice, FromPlace, Place, interrupt};
 use crate::error::CliResult;
@@ -29,6 +30,8 @@ pub struct Args {
     from: FromPlace,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    packing: Packing,
     /// Read all that would be copied and count it, but write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -66,6 +69,7 @@ impl Watched for Watch {
 
 /// Copies what is not there yet.
 pub fn run(global: &Global, args: &Args) -> CliResult<()> {
+    let blobs = args.packing.apply(BlobOptions::default())?;
     let (from, from_lock) = args.from.place(&args.place).open_locked(LockMode::Shared)?;
     let (to, lock) = match args.dry_run {
         true => (args.place.open()?, None),
@@ -86,7 +90,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
              `tintype repo init --copy-chunker-params` makes one that cuts alike",
         );
     }
-    let blobs = BlobOptions { dry_run: args.dry_run, ..BlobOptions::default() };
+    let blobs = BlobOptions { dry_run: args.dry_run, ..blobs };
     let options = CopyOptions { blobs, ..CopyOptions::default() };
     let progress = Arc::new(CopyProgress::new(interrupt::stop()));
     let style = Style { json: global.json, quiet: args.quiet };

@@ -9,6 +9,8 @@ use tintype_repo::{
 };
 
 use super::prune;
+use super::repo::environment::host;
+use super::repo::packing::Packing;
 use super::repo::{Choice, Place};
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
@@ -27,7 +29,7 @@ pub struct Args {
     /// What the snapshots of a group have in common
     #[arg(short, long, value_name = "HOST,LABEL,PATHS,TAGS", default_value = "host,paths")]
     group_by: GroupBy,
-    /// Only snapshots of this machine
+    /// Only snapshots of this machine (default: TINTYPE_HOST, RESTIC_HOST; "": any)
     #[arg(long)]
     host: Option<String>,
     /// Only snapshots with all of these tags; repeated: with all tags of any one list
@@ -39,6 +41,8 @@ pub struct Args {
     /// Free the space at once as far as that is safe (see `tintype prune`)
     #[arg(long)]
     prune: bool,
+    #[command(flatten)]
+    packing: Packing,
 }
 
 /// The rules.
@@ -167,7 +171,13 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
         by_id(global, args, &repo, &lock)?
     };
     if args.prune && removed > 0 && !args.dry_run {
-        return prune::carry_out(global, &repo, &lock, &prune::default_options(), false);
+        return prune::carry_out(
+            global,
+            &repo,
+            &lock,
+            &prune::default_options(args.packing)?,
+            false,
+        );
     }
     Ok(())
 }
@@ -181,7 +191,8 @@ fn by_rules(global: &Global, args: &Args, repo: &Repository, lock: &Lock) -> Cli
         ));
     }
     let mut snapshots = repo.snapshots()?;
-    snapshots.retain(|snapshot| args.host.as_ref().is_none_or(|host| *host == snapshot.hostname));
+    let host = host(args.host.as_deref());
+    snapshots.retain(|snapshot| host.as_ref().is_none_or(|host| *host == snapshot.hostname));
     snapshots.retain(|snapshot| {
         args.tags.is_empty() || args.tags.iter().any(|tags| snapshot.has_tags(tags))
     });

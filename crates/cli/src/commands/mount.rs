@@ -11,7 +11,7 @@ use tintype_fuse::{
 use tintype_repo::{Lock, LockMode, Repository};
 use tintype_repomount::{RepoTree, TreeOptions};
 
-use super::repo::{Choice, Place, interrupt};
+use super::repo::{Choice, Place, Unlocked, interrupt};
 use crate::error::{CliError, CliResult};
 use crate::options::{Global, Transport};
 use crate::{log, output};
@@ -33,9 +33,8 @@ pub struct Args {
     choice: Choice,
     #[command(flatten)]
     place: Place,
-    /// Take no lock: for places that cannot be written to. A prune of others may then take away what is being read
-    #[arg(long)]
-    no_lock: bool,
+    #[command(flatten)]
+    unlocked: Unlocked,
     /// Let other users in; as saved, rights of files hold for them
     #[arg(long)]
     allow_other: bool,
@@ -59,7 +58,7 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
             "Write `user_allow_other` into /etc/fuse.conf, or leave the option out.",
         ));
     }
-    let (repo, lock) = open(args)?;
+    let (repo, lock) = args.place.open_reading(LockMode::Shared, args.unlocked)?;
     let tree = tree(args, repo.clone())?;
     repair_dead_mount(&args.dir).map_err(explain)?;
     let session = Session::mount(Arc::new(tree), &args.dir, &options(args)).map_err(explain)?;
@@ -68,16 +67,6 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     // It goes before the lock does.
     leave(&session)?;
     ended
-}
-
-fn open(args: &Args) -> CliResult<(Repository, Option<Lock>)> {
-    if !args.no_lock {
-        let (repo, lock) = args.place.open_locked(LockMode::Shared)?;
-        return Ok((repo, Some(lock)));
-    }
-    let repo = args.place.open()?;
-    interrupt::listen()?;
-    Ok((repo, None))
 }
 
 fn tree(args: &Args, repo: Repository) -> CliResult<RepoTree> {

@@ -5,8 +5,11 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tintype_model::{ByteSize, Span};
-use tintype_repo::{Limit, Lock, LockMode, PruneOptions, Repository, plan_prune, prune};
+use tintype_repo::{
+    BlobOptions, Limit, Lock, LockMode, PruneOptions, Repository, plan_prune, prune,
+};
 
+use super::repo::packing::Packing;
 use super::repo::{Place, interrupt};
 use crate::error::CliResult;
 use crate::options::Global;
@@ -35,6 +38,8 @@ pub struct Args {
     /// Only show what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
+    #[command(flatten)]
+    packing: Packing,
 }
 
 /// Plans, shows, and carries out.
@@ -48,14 +53,15 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
         ),
         repack_uncompressed: args.repack_uncompressed,
         instant_delete: args.instant_delete,
-        ..default_options()
+        ..default_options(args.packing)?
     };
     carry_out(global, &repo, &lock, &options, args.dry_run)
 }
 
 /// What `forget --prune` uses.
-pub fn default_options() -> PruneOptions {
-    PruneOptions { alone: true, ..PruneOptions::default() }
+pub fn default_options(packing: Packing) -> CliResult<PruneOptions> {
+    let blobs = packing.apply(BlobOptions::default())?;
+    Ok(PruneOptions { alone: true, blobs, ..PruneOptions::default() })
 }
 
 /// Prunes a repository that is locked.
@@ -69,7 +75,7 @@ pub fn carry_out(
     let plan = plan_prune(repo, options, Timestamp::now())?;
     interrupt::guard(lock)?;
     if !global.json {
-        output::print(plan.to_string().as_bytes())?;
+        output::line(&plan.to_string())?;
     }
     let done = if dry_run { None } else { Some(prune(repo, &plan, &|| interrupt::guard(lock))?) };
     if global.json {

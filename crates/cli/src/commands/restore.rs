@@ -8,12 +8,12 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use tintype_model::ByteSize;
 use tintype_repo::{
-    Excludes, LockMode, Overwrite, Ownership, RestoreOptions, RestoreProgress, RestoreReport,
+    Excludes, Lock, LockMode, Overwrite, Ownership, RestoreOptions, RestoreProgress, RestoreReport,
     WriteOptions, restore,
 };
 
 use super::repo::progress::{Shown, Style, Watched};
-use super::repo::{Choice, INCOMPLETE, Place, interrupt};
+use super::repo::{Choice, INCOMPLETE, Place, Unlocked, interrupt};
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output;
@@ -29,6 +29,8 @@ pub struct Args {
     target: PathBuf,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    unlocked: Unlocked,
     #[command(flatten)]
     place: Place,
     /// Restore only what fits this pattern; may be repeated
@@ -105,11 +107,11 @@ impl Watched for Watch {
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let (name, path) = args.what.split_once(':').unwrap_or((&args.what, ""));
     let options = options(args, path)?;
-    let (repo, lock) = args.place.open_locking(LockMode::Shared)?;
+    let (repo, lock) = args.place.open_reading(LockMode::Shared, args.unlocked)?;
     let snapshot = args.place.snapshot(&repo, name, &args.choice)?;
     let index = repo.index()?;
     // Before anything is changed in the target.
-    lock.check()?;
+    lock.as_ref().map_or(Ok(()), Lock::check)?;
     let progress = Arc::new(RestoreProgress::new(interrupt::stop()));
     let shown =
         Shown::start(Style { json: global.json, quiet: args.quiet }, Watch(Arc::clone(&progress)));

@@ -20,6 +20,8 @@ pub struct Access {
     pub rest_password: Option<Secret>,
     /// Certificates (PEM, one or more) that a server is checked against instead of the system's.
     pub ca_certificates: Option<Vec<u8>>,
+    /// A certificate with its key (PEM) for servers that ask who we are.
+    pub client_certificate: Option<Secret>,
     /// Variables that places of some kinds take their logins from, by their names: those of [`variables`].
     pub environment: BTreeMap<String, Secret>,
     /// Fine settings, `-o KIND.NAME=VALUE` on a command line.
@@ -76,6 +78,7 @@ pub fn open_location(location: &Location, access: &Access) -> Result<Arc<dyn Bac
                 username: access.rest_username.clone(),
                 password: access.rest_password.clone(),
                 ca_certificates: access.ca_certificates.clone(),
+                client_certificate: access.client_certificate.clone(),
                 ..RestOptions::default()
             };
             Ok(patient(RestBackend::new(url, options)?, access))

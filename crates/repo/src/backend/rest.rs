@@ -27,6 +27,8 @@ pub struct RestOptions {
     pub password: Option<Secret>,
     /// Certificates (PEM, one or more) that the server is checked against instead of the system's.
     pub ca_certificates: Option<Vec<u8>>,
+    /// A certificate with its key (PEM) for servers that ask who we are.
+    pub client_certificate: Option<Secret>,
     /// How long things may take.
     pub limits: Limits,
 }
@@ -55,7 +57,8 @@ impl RestBackend {
     /// [`BackendError::Io`] when the certificates are none.
     pub fn new(url: &RestUrl, options: RestOptions) -> Result<Self> {
         let location = format!("rest:{}", url.shown());
-        let agent = web::agent(options.ca_certificates.as_deref(), &options.limits);
+        let client = options.client_certificate.as_ref().map(|pem| pem.reveal().as_bytes());
+        let agent = web::agent(options.ca_certificates.as_deref(), client, &options.limits);
         let agent = agent.map_err(|source| BackendError::Io {
             doing: "use",
             object: "the given certificates".to_owned(),

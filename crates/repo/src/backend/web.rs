@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 /// As many as there are threads that write and read at once, in practice.
 const IDLE_CONNECTIONS: usize = 16;
@@ -31,12 +31,18 @@ impl Default for Limits {
     }
 }
 
-/// What all requests share. Certificates (PEM) take the place of the system's.
-pub fn agent(certificates: Option<&[u8]>, limits: &Limits) -> io::Result<Agent> {
+/// What all requests share. Certificates (PEM) take the place of the system's; `client` (PEM, with its key) is shown to servers that
+/// ask who we are.
+pub fn agent(
+    certificates: Option<&[u8]>,
+    client: Option<&[u8]>,
+    limits: &Limits,
+) -> io::Result<Agent> {
     let roots = match certificates {
         Some(pem) => RootCerts::new_with_certs(&those_in(pem)?),
         None => RootCerts::PlatformVerifier,
     };
+    let client = client.map(own_in).transpose()?;
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
@@ -50,12 +56,25 @@ pub fn agent(certificates: Option<&[u8]>, limits: &Limits) -> io::Result<Agent> 
         .max_idle_connections(IDLE_CONNECTIONS)
         .max_idle_connections_per_host(IDLE_CONNECTIONS)
         .max_idle_age(IDLE_AGE)
-        .tls_config(TlsConfig::builder().root_certs(roots).build());
+        .tls_config(TlsConfig::builder().root_certs(roots).client_cert(client).build());
     Ok(config.build().into())
 }
 
+/// A certificate with those that vouch for it, and its key.
+fn own_in(pem: &[u8]) -> io::Result<ClientCert> {
+    let key = parse_pem(pem).any(|item| matches!(item, Ok(PemItem::PrivateKey(_))));
+    if !key {
+        return Err(wrong("there is no private key in it".to_owned()));
+    }
+    let key = PrivateKey::from_pem(pem).map_err(|e| wrong(e.to_string()))?;
+    Ok(ClientCert::new_with_certs(&those_in(pem)?, key))
+}
+
+fn wrong(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
 fn those_in(pem: &[u8]) -> io::Result<Vec<ureq::tls::Certificate<'static>>> {
-    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     let mut found = Vec::new();
     for item in parse_pem(pem) {
         if let PemItem::Certificate(certificate) = item.map_err(|e| wrong(e.to_string()))? {

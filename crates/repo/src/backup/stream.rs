@@ -1,4 +1,4 @@
-//! Saving what a program writes, or standard input, as a snapshot of one file.
+//! Saving what a program writes, or standard input, as a snapshot of one file, in folders if its path has some.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::index::Index;
 use crate::json::LocalZone;
 use crate::pack::BlobKind;
 use crate::repository::Repository;
-use crate::tree::{GoMode, Node};
+use crate::tree::{GoMode, Node, NodeKind};
 use crate::writer::{BlobOptions, BlobWriter, Scratch};
 
 /// The file that a stream becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamFile {
-    /// Its name in the snapshot; no path.
-    pub name: Vec<u8>,
+    /// Its path in the snapshot: the folders that it is in, and its name, with a slash between two of them.
+    pub path: Vec<u8>,
     /// Its owner.
     pub uid: u32,
     /// Its group.
@@ -57,6 +57,7 @@ fn store(
     progress: &BackupProgress,
 ) -> Result<BlobId> {
     let start = Timestamp::now();
+    let (name, folders) = parts(&file.path)?;
     let run = Run { writer, progress, root: Mutex::new(None) };
     let mut scratch = Scratch::default();
     let mut chunks = Chunks::new(Cutter::new(repo.config().chunker_polynomial), from);
@@ -73,22 +74,41 @@ fn store(
     progress.file(Change::New, size);
     let nanos = u32::try_from(start.subsec_nanosecond()).unwrap_or_default();
     let time = LocalZone::system().time(start.as_second(), nanos);
-    let node = Node {
-        name: file.name.clone(),
-        mode: GoMode::from_st_mode(0o100_644),
+    let of = |name: &[u8], mode| Node {
+        name: name.to_vec(),
+        mode: GoMode::from_st_mode(mode),
         mtime: time,
         atime: time,
         ctime: time,
         uid: file.uid,
         gid: file.gid,
-        size,
-        links: 1,
-        content: Some(content),
         ..Node::default()
     };
-    let root = Assembly::root(vec![]);
-    root.push(node);
-    root.arrived(None, &run, &mut scratch)?;
+    let node = Node { size, links: 1, content: Some(content), ..of(name, 0o100_644) };
+    let mut open = vec![Assembly::root(vec![])];
+    for folder in folders {
+        let node = Node { kind: NodeKind::Dir, ..of(folder, 0o040_755) };
+        open.extend(open.last().map(|above| Assembly::below(above, node, vec![])));
+    }
+    open.iter().rev().take(1).for_each(|dir| dir.push(node.clone()));
+    // The deepest first: each is complete when the one in it is.
+    while let Some(dir) = open.pop() {
+        dir.arrived(None, &run, &mut scratch)?;
+    }
     let tree = run.root.lock().take();
     tree.ok_or(RepoError::Stopped)
+}
+
+/// The name and the folders of a path.
+fn parts(path: &[u8]) -> Result<(&[u8], Vec<&[u8]>)> {
+    let mut parts: Vec<&[u8]> =
+        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+    let refused = |detail: &str| RepoError::Refused {
+        detail: format!("`{}` names no file in a snapshot: {detail}", path.escape_ascii()),
+    };
+    if parts.iter().any(|part| matches!(*part, b"." | b"..")) {
+        return Err(refused("leave out `.` and `..`"));
+    }
+    let name = parts.pop().ok_or_else(|| refused("it is empty"))?;
+    Ok((name, parts))
 }

@@ -272,7 +272,7 @@ impl<'w, 'b> Walker<'w, 'b> {
                 return Ok(None);
             }
         };
-        let node = self.node(&LocalDir::new(dir.as_fd()), &own, &root.path);
+        let node = self.node(&LocalDir::new(dir.as_fd()), &own, &root.path, true);
         let Some(mut node) = node else { return Ok(None) };
         node.name = name;
         if root.target {
@@ -299,7 +299,7 @@ impl<'w, 'b> Walker<'w, 'b> {
         if self.walk.options.excludes.excludes(&self.absolute(&path)) {
             return Ok(None);
         }
-        let Some(node) = self.node(local, &name, &path) else { return Ok(None) };
+        let Some(node) = self.node(local, &name, &path, false) else { return Ok(None) };
         if self.leave_out(frame, &name, &node) {
             return Ok(None);
         }
@@ -328,8 +328,8 @@ impl<'w, 'b> Walker<'w, 'b> {
         too_large || elsewhere
     }
 
-    /// Reads an entry's metadata; `None` when it cannot be read or is not wanted.
-    fn node(&self, dir: &LocalDir<'_>, name: &CStr, path: &Path) -> Option<Node> {
+    /// Reads an entry's metadata; `None` when it cannot be read or is not wanted. What was `named` by the caller has to be there.
+    fn node(&self, dir: &LocalDir<'_>, name: &CStr, path: &Path, named: bool) -> Option<Node> {
         match self.walk.reader.read(dir, name) {
             Ok(Some(LocalNode { node, warnings })) => {
                 warnings.iter().for_each(|warning| self.walk.run.progress.failure(path, warning));
@@ -339,7 +339,7 @@ impl<'w, 'b> Walker<'w, 'b> {
             Err(error) => {
                 // What vanished between listing and looking was never there.
                 let gone = error.io().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound);
-                if !gone || path.parent().is_none() {
+                if !gone || named {
                     self.walk.run.progress.failure(path, error);
                 }
                 None

@@ -52,7 +52,7 @@ pub(super) fn indexed_packs(repo: &Repository, findings: &Findings) -> Result<(I
                 builder.add(&file, true);
             }
             Err(error) if is_gone(&error) => {}
-            Err(error) => findings.add(Finding::Index { id, detail: error.to_string() }),
+            Err(error) => findings.add(Finding::Index { id, detail: error.detail() }),
         }
     }
     for (id, length) in &listed {

@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
+use super::is_damage;
 use super::stock::{clip, list_packs, refuse_emptiness};
-use super::{detail_of, is_damage};
 use crate::backend::{BackendError, FileKind};
 use crate::error::{RepoError, Result};
 use crate::id::{IndexId, PackId};
@@ -140,7 +140,7 @@ impl Known {
             match repo.index_file(id) {
                 Ok(file) => known.note(id, &file),
                 Err(RepoError::Backend(BackendError::NotFound { .. })) => {}
-                Err(error) if is_damage(&error) => report.unreadable.push((id, detail_of(&error))),
+                Err(error) if is_damage(&error) => report.unreadable.push((id, error.detail())),
                 Err(error) => return Err(error),
             }
         }
@@ -185,7 +185,7 @@ fn read_headers(
     in_parallel(packs, count, |(id, length)| {
         let header = match repo.pack_header(*id, *length) {
             Ok(blobs) => Ok(blobs),
-            Err(error) if is_damage(&error) => Err(detail_of(&error)),
+            Err(error) if is_damage(&error) => Err(error.detail()),
             Err(error) => return Err(error),
         };
         headers.lock().insert(*id, header);

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::is_damage;
 use super::keep::keep_copy;
 use super::stock::Stock;
 use super::trees::{KeepWhole, Loss};
-use super::{detail_of, is_damage};
 use crate::backend::{BackendError, FileKind};
 use crate::error::{RepoError, Result};
 use crate::forget::remove_snapshots;
@@ -201,7 +201,7 @@ pub fn readable_snapshots(repo: &Repository) -> Result<(Vec<SnapshotFile>, Unrea
             Ok(snapshot) => there.push(snapshot),
             Err(RepoError::Backend(BackendError::NotFound { .. })) => {}
             Err(error) if is_damage(&error) => {
-                unreadable.push((SnapshotId(id), detail_of(&error)));
+                unreadable.push((SnapshotId(id), error.detail()));
             }
             Err(error) => return Err(error),
         }

@@ -3,12 +3,13 @@
 use tintype_model::Tags;
 use tintype_repo::{SnapshotFile, SnapshotRequest, find_snapshot};
 
+use super::environment::host;
 use crate::error::{CliError, CliResult};
 
 /// Filters on snapshots. They choose what `latest` and `latest~N` mean; an id is an id.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Choice {
-    /// Only snapshots of this machine; may be repeated
+    /// Only snapshots of this machine; may be repeated (default: TINTYPE_HOST, RESTIC_HOST; "": any)
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
     /// Only snapshots with all of these tags, as `a,b`; may be repeated: any one of the lists
@@ -32,9 +33,16 @@ impl Choice {
 
     /// Whether a snapshot passes all filters.
     pub fn fits(&self, snapshot: &SnapshotFile) -> bool {
-        (self.host.is_empty() || self.host.contains(&snapshot.hostname))
+        self.fits_host(&snapshot.hostname)
             && (self.tags.is_empty() || self.tags.iter().any(|tags| snapshot.has_tags(tags)))
             && self.label.as_ref().is_none_or(|label| snapshot.label == *label)
             && self.path.iter().all(|path| snapshot.paths.contains(path))
+    }
+
+    fn fits_host(&self, hostname: &str) -> bool {
+        match self.host.as_slice() {
+            [] => host(None).is_none_or(|host| host == hostname),
+            hosts => hosts.iter().any(|host| host.is_empty() || host == hostname),
+        }
     }
 }

@@ -13,11 +13,7 @@ const WRONG_PASSWORD: u8 = 12;
 impl From<RepoError> for CliError {
     fn from(error: RepoError) -> Self {
         let (status, remedy) = advice(&error);
-        let message = match (&error, std::error::Error::source(&error)) {
-            (RepoError::Tree { .. }, Some(source)) => format!("{error}: {source}"),
-            _ => error.to_string(),
-        };
-        Self { status, ..Self::failure(message, remedy) }
+        Self { status, ..Self::failure(error.to_string(), remedy) }
     }
 }
 
@@ -43,6 +39,14 @@ fn advice(error: &RepoError) -> (u8, &'static str) {
         RepoError::Damaged { kind: FileKind::Snapshot, .. } => (
             1,
             "`tintype repair snapshots` names all such files, `tintype recover` finds their trees.",
+        ),
+        RepoError::Damaged { kind: FileKind::Config, .. } => (
+            1,
+            "Put its file back from a copy of the repository: what is saved is whole, but nothing opens without it.",
+        ),
+        RepoError::Damaged { kind: FileKind::Key, .. } => (
+            1,
+            "Use the password of another key, or put the file back from a copy of the repository.",
         ),
         RepoError::Damaged { .. }
         | RepoError::DamagedBlob { .. }
@@ -79,8 +83,15 @@ fn advice(error: &RepoError) -> (u8, &'static str) {
                 "Check the login: docs/repository.md says which variables and options this kind of place takes.",
             )
         }
+        RepoError::Backend(BackendError::Io { object, .. }) if object.starts_with("lock ") => (
+            1,
+            "Check the place: room, rights, connection. `restore`, `check` and `mount` do without a lock with --no-lock.",
+        ),
         RepoError::Backend(BackendError::Io { .. }) => {
             (1, "Check the place: room, rights, connection.")
+        }
+        RepoError::Local { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            (1, "Make room there and run the command again: it goes on with what is missing.")
         }
         RepoError::Local { .. } => {
             (1, "Check that the file or folder is there and that you may use it.")

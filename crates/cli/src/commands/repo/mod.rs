@@ -2,12 +2,15 @@
 
 mod cat;
 mod choice;
+pub mod environment;
 mod failure;
 mod init;
 pub mod interrupt;
 mod key;
 mod list;
 pub mod mending;
+pub mod packing;
+mod password;
 mod place;
 pub mod progress;
 mod stats;
@@ -23,7 +26,8 @@ use crate::output;
 
 pub use choice::Choice;
 pub use failure::INCOMPLETE;
-pub use place::{FromPlace, Place, actor, new_password};
+pub use password::new_password;
+pub use place::{FromPlace, Place, Unlocked, actor};
 
 /// What can be done with a repository as a whole.
 #[derive(Subcommand, Debug)]

@@ -1,10 +1,7 @@
-//! Which repository, and what opens it: options, environment, prompt.
-//!
-//! Looked for in this order: option, our variable, restic's variable. A password can also come from a file, a command, or the terminal.
+//! Which repository, and what opens it: options, then variables (`environment`), then a question on the terminal (`password`).
 
-use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +10,8 @@ use tintype_repo::{
     RepoError, Repository, Secret, SnapshotFile, Stoppable, open_location, variables,
 };
 
-use super::{Choice, interrupt};
+use super::environment::{first, variable};
+use super::{Choice, interrupt, password};
 use crate::error::{CliError, CliResult};
 use crate::memory;
 use crate::notice::notice;
@@ -26,8 +24,11 @@ const CACHE_UNUSED: Duration = Duration::from_hours(30 * 24);
 #[derive(clap::Args, Clone, Debug)]
 pub struct Place {
     /// The repository: a folder, rest:https://HOST:PORT/PATH/, s3:, sftp:, azure:, gs:, b2:, webdav: or rclone: (default: TINTYPE_REPOSITORY, RESTIC_REPOSITORY)
-    #[arg(short, long, value_name = "PLACE")]
-    pub repo: Option<String>,
+    #[arg(short, long, value_name = "PLACE", group = "named")]
+    repo: Option<String>,
+    /// File whose first line names the repository (default: TINTYPE_REPOSITORY_FILE, RESTIC_REPOSITORY_FILE)
+    #[arg(long, value_name = "FILE", group = "named")]
+    repository_file: Option<PathBuf>,
     /// File whose first line is the password (default: TINTYPE_PASSWORD_FILE, RESTIC_PASSWORD_FILE)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["password_command", "password"])]
     password_file: Option<PathBuf>,
@@ -37,9 +38,15 @@ pub struct Place {
     /// The password itself: others on this machine can see it; TINTYPE_PASSWORD or RESTIC_PASSWORD is safer
     #[arg(long)]
     password: Option<String>,
+    /// Id of the key to try first, or its first digits, where there are many (default: TINTYPE_KEY_HINT, RESTIC_KEY_HINT)
+    #[arg(long, value_name = "ID")]
+    key_hint: Option<String>,
     /// Check servers against these certificates (PEM) instead of the system's (default: TINTYPE_CACERT, RESTIC_CACERT)
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
+    /// Certificate with its private key (PEM) for servers that ask for one (default: TINTYPE_TLS_CLIENT_CERT, RESTIC_TLS_CLIENT_CERT)
+    #[arg(long, value_name = "FILE")]
+    tls_client_cert: Option<PathBuf>,
     /// Keep no copies of what lies far away, and use none
     #[arg(long)]
     no_cache: bool,
@@ -60,12 +67,23 @@ pub struct Place {
     source: bool,
 }
 
+/// The option of commands that only read.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Unlocked {
+    /// Take no lock: for places that cannot be written to. A prune of others may then take away what is being read
+    #[arg(long)]
+    no_lock: bool,
+}
+
 /// Options of the repository that something is copied from.
 #[derive(clap::Args, Clone, Debug)]
 pub struct FromPlace {
     /// The repository to copy from (default: TINTYPE_FROM_REPOSITORY, RESTIC_FROM_REPOSITORY)
     #[arg(long, value_name = "PLACE")]
     from_repo: Option<String>,
+    /// File whose first line names it (default: TINTYPE_FROM_REPOSITORY_FILE, RESTIC_FROM_REPOSITORY_FILE)
+    #[arg(long, value_name = "FILE", conflicts_with = "from_repo")]
+    from_repository_file: Option<PathBuf>,
     /// File whose first line is its password (default: TINTYPE_FROM_PASSWORD_FILE, RESTIC_FROM_PASSWORD_FILE)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from_password_command", "from_password"])]
     from_password_file: Option<PathBuf>,
@@ -75,22 +93,28 @@ pub struct FromPlace {
     /// Its password: others on this machine can see it; TINTYPE_FROM_PASSWORD or RESTIC_FROM_PASSWORD is safer
     #[arg(long)]
     from_password: Option<String>,
+    /// Id of its key to try first, or its first digits (default: TINTYPE_FROM_KEY_HINT, RESTIC_FROM_KEY_HINT)
+    #[arg(long, value_name = "ID")]
+    from_key_hint: Option<String>,
 }
 
 impl FromPlace {
     /// Was the repository named by an option?
     pub fn is_named(&self) -> bool {
-        self.from_repo.is_some()
+        self.from_repo.is_some() || self.from_repository_file.is_some()
     }
 
     /// The repository; certificates, settings and patience are those of the other one.
     pub fn place(&self, beside: &Place) -> Place {
         Place {
             repo: self.from_repo.clone(),
+            repository_file: self.from_repository_file.clone(),
             password_file: self.from_password_file.clone(),
             password_command: self.from_password_command.clone(),
             password: self.from_password.clone(),
+            key_hint: self.from_key_hint.clone(),
             cacert: beside.cacert.clone(),
+            tls_client_cert: beside.tls_client_cert.clone(),
             options: beside.options.clone(),
             no_cache: beside.no_cache,
             cache_dir: beside.cache_dir.clone(),
@@ -99,10 +123,6 @@ impl FromPlace {
             source: true,
         }
     }
-}
-
-fn variable(name: &str) -> Option<String> {
-    ["TINTYPE", "RESTIC"].iter().find_map(|who| std::env::var(format!("{who}_{name}")).ok())
 }
 
 /// Where copies of what lies far away are kept when no option says so.
@@ -128,6 +148,19 @@ fn remove_unused(base: &Path, own: Id) {
     }
 }
 
+/// The place that the first line of a file names.
+fn named_in(file: &Path) -> CliResult<String> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        let remedy = "Name a file whose first line is the place of the repository.";
+        CliError::failure(format!("repository file {}: {why}", file.display()), remedy)
+    };
+    let text = std::fs::read_to_string(file).map_err(|e| wrong(&e))?;
+    match text.lines().next().map(str::trim) {
+        Some(place) if !place.is_empty() => Ok(place.to_owned()),
+        _ => Err(wrong(&"its first line is empty")),
+    }
+}
+
 /// Who acts: for key files, locks and snapshots.
 pub fn actor() -> Actor {
     Actor { username: paths::user_name(), hostname: paths::host_name() }
@@ -136,12 +169,16 @@ pub fn actor() -> Actor {
 impl Place {
     /// Was a repository named by an option? Then the verbs that volumes have too are meant for it.
     pub fn is_named(&self) -> bool {
-        self.repo.is_some()
+        self.repo.is_some() || self.repository_file.is_some()
     }
 
-    /// A variable that is about this repository alone.
-    fn own(&self, name: &str) -> Option<String> {
-        if self.source { variable(&format!("FROM_{name}")) } else { variable(name) }
+    /// The first that is set of variables that are about this repository alone, with its number.
+    fn own<const N: usize>(&self, names: [&str; N]) -> Option<(usize, String)> {
+        if !self.source {
+            return first(names);
+        }
+        let names = names.map(|name| format!("FROM_{name}"));
+        first(names.each_ref().map(String::as_str))
     }
 
     /// The same for commands that judge the repository: what they read must come from the place itself.
@@ -158,16 +195,15 @@ impl Place {
     }
 
     fn location(&self) -> CliResult<Location> {
-        let text = self.repo.clone().or_else(|| self.own("REPOSITORY")).ok_or_else(|| {
-            if self.source {
-                let remedy = "Name it with --from-repo, or in TINTYPE_FROM_REPOSITORY.";
-                return CliError::usage("no repository to copy from is named", remedy);
-            }
-            CliError::usage(
-                "no repository is named",
-                "Name it with --repo, or in TINTYPE_REPOSITORY.",
-            )
-        })?;
+        let text = match (&self.repo, &self.repository_file) {
+            (Some(place), _) => place.clone(),
+            (None, Some(file)) => named_in(file)?,
+            (None, None) => match self.own(["REPOSITORY", "REPOSITORY_FILE"]) {
+                Some((0, place)) => place,
+                Some((_, file)) => named_in(Path::new(&file))?,
+                None => return Err(self.nowhere()),
+            },
+        };
         text.parse::<Location>().map_err(|e| {
             // The text itself may hold a password.
             CliError::usage(
@@ -177,9 +213,20 @@ impl Place {
         })
     }
 
+    fn nowhere(&self) -> CliError {
+        if self.source {
+            let remedy = "Name it with --from-repo, or in TINTYPE_FROM_REPOSITORY.";
+            return CliError::usage("no repository to copy from is named", remedy);
+        }
+        let remedy = "Name it with --repo, or in TINTYPE_REPOSITORY.";
+        CliError::usage("no repository is named", remedy)
+    }
+
     /// What a place asks for, from the environment.
     fn access(&self) -> CliResult<Access> {
-        let file = self.cacert.clone().or_else(|| variable("CACERT").map(PathBuf::from));
+        let file = |option: &Option<PathBuf>, name| {
+            option.clone().or_else(|| variable(name).map(PathBuf::from))
+        };
         let read = |file: PathBuf| {
             std::fs::read(&file).map_err(|e| {
                 CliError::failure(
@@ -188,10 +235,12 @@ impl Place {
                 )
             })
         };
+        let own = file(&self.tls_client_cert, "TLS_CLIENT_CERT").map(read).transpose()?;
         Ok(Access {
             rest_username: variable("REST_USERNAME"),
             rest_password: variable("REST_PASSWORD").map(Secret::new),
-            ca_certificates: file.map(read).transpose()?,
+            ca_certificates: file(&self.cacert, "CACERT").map(read).transpose()?,
+            client_certificate: own.map(|pem| Secret::new(String::from_utf8_lossy(&pem))),
             environment: variables()
                 .iter()
                 .filter_map(|name| {
@@ -214,7 +263,10 @@ impl Place {
         if backend.list(tintype_repo::FileKind::Config).map_err(RepoError::from)?.is_empty() {
             return Err(RepoError::NoRepository { location: backend.location() }.into());
         }
-        let repo = Repository::open(backend, self.password(false)?.as_bytes())?;
+        let hint = self.key_hint.clone().or_else(|| self.own(["KEY_HINT"]).map(|(_, id)| id));
+        let password = self.password(false)?;
+        let repo =
+            Repository::open_hinted(backend, password.as_bytes(), &hint.unwrap_or_default())?;
         Ok(if self.no_cache || !self.location()?.is_remote() { repo } else { self.cached(repo) })
     }
 
@@ -265,6 +317,21 @@ impl Place {
         Ok((repo, lock))
     }
 
+    /// As [`Place::open_locking`]; without a lock where none is wanted.
+    pub fn open_reading(
+        &self,
+        mode: LockMode,
+        unlocked: Unlocked,
+    ) -> CliResult<(Repository, Option<Lock>)> {
+        if !unlocked.no_lock {
+            let (repo, lock) = self.open_locking(mode)?;
+            return Ok((repo, Some(lock)));
+        }
+        let repo = self.open()?;
+        interrupt::listen()?;
+        Ok((repo, None))
+    }
+
     /// The snapshot that was asked for, as `ID`, `latest` or `latest~N` among those of `choice`.
     pub fn snapshot(
         &self,
@@ -281,89 +348,19 @@ impl Place {
             return Ok(password.clone());
         }
         if let Some(file) = &self.password_file {
-            return from_file(file);
+            return password::from_file(file);
         }
         if let Some(command) = &self.password_command {
-            return from_command(command);
+            return password::from_command(command);
         }
-        if let Some(password) = self.own("PASSWORD") {
-            return Ok(password);
-        }
-        if let Some(file) = self.own("PASSWORD_FILE") {
-            return from_file(&PathBuf::from(file));
-        }
-        match self.own("PASSWORD_COMMAND") {
-            Some(command) => from_command(&command),
-            None if self.source => from_terminal_for("password of the repository to copy from: "),
-            None => from_terminal(new),
+        match self.own(["PASSWORD_COMMAND", "PASSWORD_FILE", "PASSWORD"]) {
+            Some((0, command)) => password::from_command(&command),
+            Some((1, file)) => password::from_file(Path::new(&file)),
+            Some((_, password)) => Ok(password),
+            None if self.source => {
+                password::from_terminal_for("password of the repository to copy from: ")
+            }
+            None => password::from_terminal(new),
         }
     }
-}
-
-/// Reads a password for another key, from a file or the terminal.
-pub fn new_password(file: Option<&PathBuf>) -> CliResult<String> {
-    file.map_or_else(|| from_terminal(true), from_file)
-}
-
-fn from_file(file: &PathBuf) -> CliResult<String> {
-    let text = std::fs::read_to_string(file).map_err(|e| {
-        CliError::failure(
-            format!("password file {}: {e}", file.display()),
-            "Name a file that you can read.",
-        )
-    })?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
-}
-
-fn from_command(command: &str) -> CliResult<String> {
-    let failed = |why: String| {
-        CliError::failure(
-            format!("password command `{command}`: {why}"),
-            "Try the command by itself.",
-        )
-    };
-    let output =
-        Command::new("sh").args(["-c", command]).output().map_err(|e| failed(e.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(output.status.to_string()));
-    }
-    let text = String::from_utf8(output.stdout).map_err(|e| failed(e.to_string()))?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
-}
-
-fn from_terminal_for(prompt: &str) -> CliResult<String> {
-    if !std::io::stdin().is_terminal() {
-        return Err(CliError::usage(
-            "no password is given and there is no terminal to ask on",
-            "Set TINTYPE_PASSWORD, or use --password-file or --password-command (with FROM for the repository to copy from).",
-        ));
-    }
-    hidden(prompt)
-}
-
-fn from_terminal(new: bool) -> CliResult<String> {
-    let first = from_terminal_for("password: ")?;
-    if new && hidden("again: ")? != first {
-        return Err(CliError::usage("the two passwords differ", "Try again."));
-    }
-    Ok(first)
-}
-
-/// Asks on the terminal without showing what is typed.
-fn hidden(prompt: &str) -> CliResult<String> {
-    let failed =
-        |e: std::io::Error| CliError::failure(format!("terminal: {e}"), "Use --password-file.");
-    let input = std::io::stdin();
-    let before = rustix::termios::tcgetattr(&input).map_err(|e| failed(e.into()))?;
-    let mut silent = before.clone();
-    silent.local_modes.remove(rustix::termios::LocalModes::ECHO);
-    let now = rustix::termios::OptionalActions::Now;
-    std::io::stderr().write_all(prompt.as_bytes()).map_err(failed)?;
-    rustix::termios::tcsetattr(&input, now, &silent).map_err(|e| failed(e.into()))?;
-    let mut text = String::new();
-    let read = input.lock().read_line(&mut text);
-    rustix::termios::tcsetattr(&input, now, &before).map_err(|e| failed(e.into()))?;
-    std::io::stderr().write_all(b"\n").map_err(failed)?;
-    read.map_err(failed)?;
-    Ok(text.trim_end_matches('\n').to_owned())
 }

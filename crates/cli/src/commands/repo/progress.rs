@@ -40,7 +40,8 @@ impl Shown {
     pub fn start(style: Style, watched: impl Watched) -> Self {
         let (stop, stopped) = channel::<()>();
         let terminal = std::io::stderr().is_terminal() && !style.json && !style.quiet;
-        let pause = if terminal { Duration::from_millis(200) } else { Duration::from_secs(2) };
+        let usual = if terminal { Duration::from_millis(200) } else { Duration::from_secs(2) };
+        let pause = super::environment::pause().unwrap_or(usual);
         let thread = std::thread::spawn(move || {
             let since = Instant::now();
             loop {

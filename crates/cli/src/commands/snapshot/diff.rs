@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(value_name = "B")]
     to: String,
     /// Also show the changed ranges of files, in units of 4 KiB
-    #[arg(long, conflicts_with = "repo")]
+    #[arg(long, conflicts_with = "named")]
     ranges: bool,
     #[command(flatten)]
     choice: Choice,

@@ -5,6 +5,7 @@ use tintype_model::{ByteSize, Tags, VolumeName};
 
 use crate::client::escape;
 use crate::commands::repo::Place;
+use crate::commands::repo::environment::host;
 use crate::commands::show;
 use crate::commands::snapshot::of_repo::{self, Filter};
 use crate::error::CliResult;
@@ -16,7 +17,7 @@ use crate::output::Table;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Only of this filesystem
-    #[arg(value_name = "FS", conflicts_with = "repo")]
+    #[arg(value_name = "FS", conflicts_with = "named")]
     filesystem: Option<VolumeName>,
     /// Only with all of these tags; repeated: with all tags of any one list
     #[arg(long = "tag", value_name = "A,B", value_parser = parse_tags)]
@@ -30,11 +31,11 @@ pub struct Args {
     /// Only before this time
     #[arg(long, value_name = "TIME")]
     before: Option<String>,
-    /// With --repo: only of this machine
-    #[arg(long, requires = "repo")]
+    /// With --repo: only of this machine (default: TINTYPE_HOST, RESTIC_HOST; "": any)
+    #[arg(long, requires = "named")]
     host: Option<String>,
     /// With --repo: only of backups of this path; repeated: of all of these together
-    #[arg(long, value_name = "PATH", requires = "repo")]
+    #[arg(long, value_name = "PATH", requires = "named")]
     path: Vec<String>,
     #[command(flatten)]
     place: Place,
@@ -46,10 +47,11 @@ pub fn run(global: &Global, args: &Args) -> CliResult<()> {
         let bound = |option, text: &Option<String>| {
             text.as_ref().map(|text| time(option, text)).transpose()
         };
+        let host = host(args.host.as_deref());
         let filter = Filter {
             tags: &args.tags,
             label: args.label.as_deref(),
-            host: args.host.as_deref(),
+            host: host.as_deref(),
             paths: &args.path,
             after: bound("--after", &args.after)?,
             before: bound("--before", &args.before)?,

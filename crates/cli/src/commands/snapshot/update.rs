@@ -22,10 +22,10 @@ pub struct Args {
     #[command(flatten)]
     place: Place,
     /// Another host; only with --repo
-    #[arg(long, requires = "repo")]
+    #[arg(long, requires = "named")]
     host: Option<String>,
     /// Another time; only with --repo
-    #[arg(long, value_name = "TIME", requires = "repo")]
+    #[arg(long, value_name = "TIME", requires = "named")]
     time: Option<String>,
     /// A new name
     #[arg(long)]

@@ -26,7 +26,8 @@ pub fn serves(location: &Location) -> bool {
 
 /// The operator for a place. Some have to be asked where their buckets lie.
 pub fn operator(location: &Location, access: &Access) -> io::Result<Operator> {
-    let agent = web::agent(access.ca_certificates.as_deref(), &web::Limits::default())?;
+    let client = access.client_certificate.as_ref().map(|pem| pem.reveal().as_bytes());
+    let agent = web::agent(access.ca_certificates.as_deref(), client, &web::Limits::default())?;
     let site = Site { access, agent: &agent };
     match location {
         Location::S3 { endpoint, bucket, prefix } => site.s3(endpoint, bucket, prefix),
