@@ -4,7 +4,8 @@
 //! store that is opened again never appends to an old file.
 //!
 //! Opening heals: a file without a seal was open when the store stopped. The kernel may show bytes of it that a
-//! failed sync never put on disk, so it is copied, synced and sealed before anyone builds on it.
+//! failed sync never put on disk, so it is copied, synced and sealed before anyone builds on it. On a disk without room
+//! for the copy it is synced where it is and read again from the disk; its seal follows with the next sync.
 //!
 //! Safe because there is one writer of the tail (a lock), a failed append retires its file at the last sound
 //! length, a failed sync ends all writing, and every byte read is verified before it is given out.
@@ -12,6 +13,7 @@
 mod read;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -72,25 +74,48 @@ impl Segments {
     pub fn open(files: Arc<dyn SegmentFiles>, options: Options) -> Result<Self, SegmentsError> {
         let mut ids = list_ids(&*files)?;
         let newest = ids.last().map_or(0, |id| id.0);
+        let mut crowded = Vec::new();
         while let Some(id) = ids.pop() {
             if seal_of(&*files, id)?.is_some() {
                 break;
             }
-            heal(&files, id)?;
+            crowded.extend(heal(&files, id)?);
         }
         let tail = Tail {
             next: newest.saturating_add(1).max(options.first_id).max(1),
             current: None,
             dirty: false,
-            retired: BTreeMap::new(),
+            retired: crowded.iter().map(|file| (file.id, file.sound)).collect(),
         };
-        Ok(Self {
+        let segments = Self {
             files,
             segment_bytes: options.segment_bytes.clamp(256 << 10, 1 << 30),
             tail: Mutex::new(tail),
             syncing: Mutex::new(()),
             poisoned: AtomicBool::new(false),
-        })
+        };
+        crowded.into_iter().try_for_each(|file| segments.settle(file))?;
+        Ok(segments)
+    }
+
+    /// Makes a file durable as it is, and refuses it when the disk does not hold what memory showed.
+    fn settle(&self, file: Crowded) -> Result<(), SegmentsError> {
+        let before = self.unreadable(file.id)?;
+        let settled = self.files.settle(file.id).is_ok()
+            && sound_bytes(&self.files, file.id)? == file.sound
+            && self.unreadable(file.id)? == before;
+        if settled { Ok(()) } else { Err(SegmentsError::io("rewrite", file.id, file.error)) }
+    }
+
+    /// The extents of a segment whose bytes are damaged.
+    fn unreadable(&self, segment: SegmentId) -> Result<Vec<ExtentId>, SegmentsError> {
+        let mut found = Vec::new();
+        for frame in self.frames(segment)?.flatten() {
+            if self.payload(frame.extent, &frame.stored).is_err() {
+                found.push(frame.extent);
+            }
+        }
+        Ok(found)
     }
 
     /// Appends frames, one after the other, in as few writes as segments allow. Durable after [`Segments::sync`].
@@ -334,12 +359,31 @@ fn seal_of(files: &dyn SegmentFiles, id: SegmentId) -> Result<Option<u64>, Segme
     Ok(frame::parse_seal(&bytes, id).filter(|&sound| sound <= at))
 }
 
-/// Copies, syncs and seals a file that was open when the store stopped.
-fn heal(files: &Arc<dyn SegmentFiles>, id: SegmentId) -> Result<(), SegmentsError> {
+/// A file that was open when the store stopped, and for whose copy the disk has no room.
+struct Crowded {
+    id: SegmentId,
+    sound: u64,
+    error: std::io::Error,
+}
+
+/// Copies, syncs and seals a file that was open when the store stopped. Answers it when the disk has no room for the copy.
+fn heal(files: &Arc<dyn SegmentFiles>, id: SegmentId) -> Result<Option<Crowded>, SegmentsError> {
+    let sound = sound_bytes(files, id)?;
+    match files.rewrite(id, &frame::seal(id, sound)) {
+        Ok(()) => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Ok(Some(Crowded { id, sound, error }))
+        }
+        Err(error) => Err(SegmentsError::io("rewrite", id, error)),
+    }
+}
+
+/// Where the frames of a file without a seal end, each verified.
+fn sound_bytes(files: &Arc<dyn SegmentFiles>, id: SegmentId) -> Result<u64, SegmentsError> {
     let mut sound = 0;
     for frame in Frames::new(Arc::clone(files), id, None)? {
         let frame = frame?;
         sound = frame.offset + u64::from(frame.frame_bytes);
     }
-    files.rewrite(id, &frame::seal(id, sound)).map_err(|e| SegmentsError::io("rewrite", id, e))
+    Ok(sound)
 }

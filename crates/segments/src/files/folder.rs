@@ -143,15 +143,23 @@ impl SegmentFiles for FolderFiles {
     fn rewrite(&self, id: SegmentId, tail: &[u8]) -> io::Result<()> {
         let path = self.path(id);
         let copy = path.with_extension("new");
-        let to = File::create(&copy)?;
-        let end = copy_bytes(&File::open(&path)?, &to)?;
-        to.write_all_at(tail, end)?;
-        to.sync_all()?;
+        copy_with(&path, &copy, tail).inspect_err(|_| {
+            // On a full disk a part of a copy takes the room that others need.
+            let _ = fs::remove_file(&copy);
+        })?;
         let mut changed = self.names_changed.lock();
         fs::rename(&copy, &path)?;
         *changed = true;
         self.open.lock().files.remove(&id);
         drop(changed);
+        self.sync_names()
+    }
+
+    fn settle(&self, id: SegmentId) -> io::Result<()> {
+        let file = self.file(id)?;
+        file.sync_all()?;
+        // All pages are clean now, so that the kernel lets go of them; also of those whose writing failed.
+        rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed)?;
         self.sync_names()
     }
 
@@ -170,6 +178,15 @@ impl SegmentFiles for FolderFiles {
         }
         Ok(ids)
     }
+}
+
+/// Makes a durable copy of a file with `tail` behind it.
+fn copy_with(from: &Path, copy: &Path, tail: &[u8]) -> io::Result<()> {
+    let from = File::open(from)?;
+    let to = File::create(copy)?;
+    let end = copy_bytes(&from, &to)?;
+    to.write_all_at(tail, end)?;
+    to.sync_all()
 }
 
 /// Writes all slices from `at` on; the offset after them.

@@ -207,6 +207,10 @@ impl SegmentFiles for MemoryFiles {
         Ok(())
     }
 
+    fn settle(&self, id: SegmentId) -> io::Result<()> {
+        self.sync(id)
+    }
+
     fn remove(&self, id: SegmentId) -> io::Result<()> {
         let mut state = self.state.lock();
         let held = state.files.remove(&id).ok_or(io::ErrorKind::NotFound)?;

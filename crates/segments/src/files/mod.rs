@@ -54,6 +54,13 @@ pub trait SegmentFiles: Send + Sync + 'static {
     /// The old file stays.
     fn rewrite(&self, id: SegmentId, tail: &[u8]) -> io::Result<()>;
 
+    /// Makes the bytes of this file durable where they are. Later reads show what lies on the disk: nothing of it that only memory
+    /// holds since a sync failed.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn settle(&self, id: SegmentId) -> io::Result<()>;
+
     /// Removes the file. A reader that has begun may finish.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ pub fn port(files: &dyn SegmentFiles) {
     assert_eq!(kind(files.sync(one)), ErrorKind::NotFound);
     assert_eq!(kind(files.remove(one)), ErrorKind::NotFound);
     assert_eq!(kind(files.rewrite(one, b"")), ErrorKind::NotFound);
+    assert_eq!(kind(files.settle(one)), ErrorKind::NotFound);
     assert_eq!(files.len(one).unwrap_err().kind(), ErrorKind::NotFound);
     assert!(files.list().unwrap().is_empty());
     files.create(one).unwrap();
@@ -29,6 +30,7 @@ pub fn port(files: &dyn SegmentFiles) {
     assert_eq!(&buf, b"de0123456789");
     assert_eq!(kind(files.read_at(one, 20_000, &mut buf)), ErrorKind::UnexpectedEof);
     files.sync(one).unwrap();
+    files.settle(one).unwrap();
     files.rewrite(one, b"tail").unwrap();
     files.read_at(one, 20_009 - 12, &mut buf).unwrap();
     assert_eq!(&buf, b"23456789tail");
