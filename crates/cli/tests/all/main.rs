@@ -28,4 +28,5 @@ mod shapes;
 mod shutdown;
 mod stopping;
 mod suites;
+mod weka;
 mod world;
