@@ -44,7 +44,7 @@ fn many_keys_are_what_each_is_alone() {
             for part in SPACES {
                 for birth in 1..=part.epoch.0 + 1 {
                     // Some have many versions, some none, some only one that is too new.
-                    if next(&mut state) % (2 + round % 9) == 0 {
+                    if next(&mut state).is_multiple_of(2 + round % 9) {
                         let row = version_row(part.space, *key, Epoch(birth));
                         batch.put(row, encode_record(&record(birth, next(&mut state))));
                     }
@@ -54,7 +54,7 @@ fn many_keys_are_what_each_is_alone() {
         kv.write(batch).unwrap();
         let share = 1 + round % 12;
         let mut wanted = all.clone();
-        wanted.retain(|_| next(&mut state) % share == 0);
+        wanted.retain(|_| next(&mut state).is_multiple_of(share));
         wanted.extend((0..20).map(|_| Key::new(2, 2, next(&mut state) >> 1)));
         wanted.sort_unstable();
         wanted.dedup();
