@@ -9,6 +9,7 @@ use crate::error::{AppError, AppResult, ErrorKind};
 use crate::mounts::Below;
 use crate::open::App;
 use crate::types::{DeletedInfo, FsCreate, FsInfo, FsUpdate};
+use crate::which::WhichFilesystem;
 
 impl App {
     /// Makes a filesystem and mounts it when a folder is given; nothing stays behind when that fails.
@@ -69,14 +70,15 @@ impl App {
     }
 
     /// One filesystem.
-    pub fn fs_show(&self, name: &VolumeName) -> AppResult<FsInfo> {
-        self.fs_info(&self.filesystem(name)?)
+    pub fn fs_show(&self, which: &impl WhichFilesystem) -> AppResult<FsInfo> {
+        self.fs_info(&which.filesystem(self)?)
     }
 
     /// Changes name, limits or compression.
-    pub fn fs_update(&self, name: &VolumeName, update: &FsUpdate) -> AppResult<FsInfo> {
+    pub fn fs_update(&self, which: &impl WhichFilesystem, update: &FsUpdate) -> AppResult<FsInfo> {
         let _one_change = self.admin.lock();
-        let volume = self.filesystem(name)?;
+        let volume = which.filesystem(self)?;
+        let name = &volume.meta.name;
         if let Some(new) = update.name.as_ref().filter(|new| *new != name) {
             self.refuse_taken(new)?;
         }
@@ -93,9 +95,10 @@ impl App {
     }
 
     /// Deletes a filesystem; with `force` also its mount and its snapshots.
-    pub fn fs_delete(&self, name: &VolumeName, force: bool) -> AppResult<DeletedInfo> {
+    pub fn fs_delete(&self, which: &impl WhichFilesystem, force: bool) -> AppResult<DeletedInfo> {
         let _one_change = self.admin.lock();
-        let volume = self.filesystem(name)?;
+        let volume = which.filesystem(self)?;
+        let name = &volume.meta.name;
         let object = format!("filesystem {name}");
         let snapshots = self.store()?.snapshots(Some(volume.id));
         if !force && !snapshots.is_empty() {

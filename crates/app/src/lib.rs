@@ -6,6 +6,7 @@
 
 mod access;
 mod at_rest;
+mod change_lists;
 mod checks;
 mod compare;
 mod convert;
@@ -18,23 +19,29 @@ mod folder;
 mod import;
 mod jobs;
 mod mounts;
+mod naming;
+mod numbers;
 mod open;
 mod policies;
 mod port;
 mod quotas;
 mod room;
 mod scrub;
+mod snapshot_copy;
 mod snapshots;
 mod tally;
 mod trees;
 pub mod types;
 mod upkeep;
+mod which;
 
-pub use access::Caller;
+pub use access::{ACCESS_SECONDS, Caller, REFRESH_SECONDS};
 pub use error::{AppError, AppResult, ErrorKind};
 pub use exports::{ExportBlocks, ExportId, OpenExport};
 pub use folder::{FORMAT, Holder, read_holder};
+pub use naming::AccessPointNaming;
 pub use open::{App, AppOptions, fsck_unopened};
 pub use policies::{Clock, PolicyRunner, RunReport, SystemClock};
 pub use port::{DiskServer, DiskUris, Mount, MountError, Mounter, NoMounter};
 pub use tintype_store::stop::{Stop, until};
+pub use which::{WhichFilesystem, WhichSnapshot};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use tintype_store::{LineRef, Snapshot, Store, StoreOptions, Volume};
 
 use crate::access::Access;
 use crate::at_rest::QuotasAtRest;
+use crate::change_lists::ChangeLists;
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::folder::{Holder, StoreFolder};
@@ -69,6 +70,10 @@ pub struct App {
     /// Users, tokens and sessions.
     pub(crate) access: Access,
     pub(crate) policies: Policies,
+    /// Change lists that are read.
+    pub(crate) change_lists: ChangeLists,
+    /// The id of the store, once somebody asked.
+    pub(crate) store_id: OnceLock<[u8; 16]>,
     pub(crate) addresses: Mutex<Vec<String>>,
     pub(crate) started: Timestamp,
     pub(crate) user: String,
@@ -109,6 +114,8 @@ impl App {
             jobs: Jobs::default(),
             access,
             policies,
+            change_lists: ChangeLists::default(),
+            store_id: OnceLock::new(),
             addresses: Mutex::default(),
             started: now,
             user: options.user,

@@ -17,6 +17,7 @@ use crate::open::App;
 use crate::trees;
 use crate::types::diff::path_text;
 use crate::types::{DeletedInfo, QuotaInfo, QuotaSet, QuotaState};
+use crate::which::WhichFilesystem;
 
 /// How long a request counts what is in the directory already. The rest is counted in the background.
 const COUNT_LIMIT: Duration = Duration::from_secs(1);
@@ -27,13 +28,13 @@ impl App {
     /// Sets the quota of a directory, or changes it.
     pub fn quota_set(
         &self,
-        filesystem: &VolumeName,
+        filesystem: &impl WhichFilesystem,
         path: &str,
         wish: &QuotaSet,
     ) -> AppResult<QuotaInfo> {
         let _one_change = self.admin.lock();
-        let volume = self.filesystem(filesystem)?;
-        let object = object(filesystem, path);
+        let volume = filesystem.filesystem(self)?;
+        let object = object(&volume.meta.name, path);
         let report = self.with_tree(&volume, &object, |tree| {
             let old = match tree.quota(path.as_bytes()) {
                 Ok(report) => Some(report.limits),
@@ -50,9 +51,14 @@ impl App {
     }
 
     /// Takes the quota of a directory away.
-    pub fn quota_unset(&self, filesystem: &VolumeName, path: &str) -> AppResult<DeletedInfo> {
+    pub fn quota_unset(
+        &self,
+        filesystem: &impl WhichFilesystem,
+        path: &str,
+    ) -> AppResult<DeletedInfo> {
         let _one_change = self.admin.lock();
-        let volume = self.filesystem(filesystem)?;
+        let volume = filesystem.filesystem(self)?;
+        let filesystem = &volume.meta.name;
         let object = object(filesystem, path);
         self.with_tree(&volume, &object, |tree| {
             tree.unset_quota(path.as_bytes()).map_err(|e| quota_error(&object, &e))?;
@@ -65,10 +71,11 @@ impl App {
     /// All quotas of a filesystem by path, or as they were in one of its snapshots.
     pub fn quota_list(
         &self,
-        filesystem: &VolumeName,
+        filesystem: &impl WhichFilesystem,
         snapshot: Option<&str>,
     ) -> AppResult<Vec<QuotaInfo>> {
-        let volume = self.filesystem(filesystem)?;
+        let volume = filesystem.filesystem(self)?;
+        let filesystem = &volume.meta.name;
         let reports = match snapshot {
             None => self.quota_reports(&volume)?,
             Some(name) => {
@@ -84,8 +91,13 @@ impl App {
     }
 
     /// The quota of a directory.
-    pub fn quota_show(&self, filesystem: &VolumeName, path: &str) -> AppResult<QuotaInfo> {
-        let volume = self.filesystem(filesystem)?;
+    pub fn quota_show(
+        &self,
+        filesystem: &impl WhichFilesystem,
+        path: &str,
+    ) -> AppResult<QuotaInfo> {
+        let volume = filesystem.filesystem(self)?;
+        let filesystem = &volume.meta.name;
         let wanted = rooted(path);
         let found = self.quota_reports(&volume)?.into_iter();
         let mut found = found.filter(|report| report.path == wanted.as_bytes().split_at(1).1);
@@ -107,7 +119,7 @@ impl App {
     }
 
     /// Works on a filesystem, mounted or not. The caller holds `admin`.
-    fn with_tree<T>(
+    pub(crate) fn with_tree<T>(
         &self,
         volume: &Volume,
         object: &str,
@@ -153,7 +165,7 @@ fn count(tree: &Mounted) {
 }
 
 /// The path with one slash before each name.
-fn rooted(path: &str) -> String {
+pub(crate) fn rooted(path: &str) -> String {
     let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
     format!("/{}", names.join("/"))
 }
@@ -193,7 +205,7 @@ fn merge(object: &str, old: Option<QuotaLimits>, wish: &QuotaSet) -> AppResult<Q
     }
 }
 
-fn quota_error(object: &str, error: &tintype_fs::FsError) -> AppError {
+pub(crate) fn quota_error(object: &str, error: &tintype_fs::FsError) -> AppError {
     use tintype_fs::FsError;
     match error {
         FsError::Nested => AppError::invalid(

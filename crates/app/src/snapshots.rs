@@ -20,6 +20,7 @@ use crate::types::{
     CloneRequest, DeletedInfo, RestoreInfo, SnapshotCreate, SnapshotInfo, SnapshotUpdate,
     VolumeInfo,
 };
+use crate::which::{WhichSnapshot, called};
 
 /// What is written into the metadata of every snapshot.
 const PROGRAM: &str = concat!("tintype ", env!("CARGO_PKG_VERSION"));
@@ -137,19 +138,20 @@ impl App {
     }
 
     /// One snapshot.
-    pub fn snapshot_show(&self, name: &SnapshotRef) -> AppResult<SnapshotInfo> {
-        let (volume, snapshot) = self.snapshot(name)?;
+    pub fn snapshot_show(&self, which: &impl WhichSnapshot) -> AppResult<SnapshotInfo> {
+        let (volume, snapshot) = which.snapshot(self)?;
         self.snapshot_info(&volume, &snapshot)
     }
 
     /// Changes what a snapshot says about itself, or makes it writable.
     pub fn snapshot_update(
         &self,
-        name: &SnapshotRef,
+        which: &impl WhichSnapshot,
         update: &SnapshotUpdate,
     ) -> AppResult<SnapshotInfo> {
         let _one_change = self.admin.lock();
-        let (volume, snapshot) = self.snapshot(name)?;
+        let (volume, snapshot) = which.snapshot(self)?;
+        let name = called(&volume, &snapshot);
         let object = format!("snapshot {name}");
         let fail = |e| store_error(&object, &e);
         if update.writable == Some(false) && snapshot.writable() {
@@ -185,12 +187,13 @@ impl App {
     }
 
     /// Deletes snapshots: all of them, or none.
-    pub fn snapshot_delete(&self, names: &[SnapshotRef]) -> AppResult<DeletedInfo> {
+    pub fn snapshot_delete(&self, all: &[impl WhichSnapshot]) -> AppResult<DeletedInfo> {
         let _one_change = self.admin.lock();
         let mut gone: BTreeMap<SnapshotId, Arc<Snapshot>> = BTreeMap::new();
         let mut deleted: Vec<String> = Vec::new();
-        for name in names {
-            let (volume, snapshot) = self.snapshot(name)?;
+        for which in all {
+            let (volume, snapshot) = which.snapshot(self)?;
+            let name = called(&volume, &snapshot);
             self.refuse_protected(&volume, std::slice::from_ref(&snapshot))?;
             // A name that is given twice is one deletion.
             if gone.insert(snapshot.id, snapshot).is_none() {
@@ -250,13 +253,14 @@ impl App {
     /// The live volume becomes that moment; `keep` saves what was there.
     pub fn snapshot_restore(
         &self,
-        name: &SnapshotRef,
+        which: &impl WhichSnapshot,
         keep: Option<&SnapshotName>,
     ) -> AppResult<RestoreInfo> {
-        let (volume, _) = self.snapshot(name)?;
+        let (volume, _) = which.snapshot(self)?;
         self.flush(&volume)?;
         let _one_change = self.admin.lock();
-        let (volume, snapshot) = self.snapshot(name)?;
+        let (volume, snapshot) = which.snapshot(self)?;
+        let name = called(&volume, &snapshot);
         let kept =
             keep.map(|keep| SnapshotRef { volume: name.volume.clone(), snapshot: keep.clone() });
         let new = match &kept {
@@ -289,7 +293,7 @@ impl App {
             VolumeInfo::Filesystem(info) => (Some(info), None),
             VolumeInfo::Disk(info) => (None, Some(info)),
         };
-        Ok(RestoreInfo { filesystem, disk, restored: name.clone(), kept })
+        Ok(RestoreInfo { filesystem, disk, restored: name, kept })
     }
 
     fn volume_info(&self, volume: &Volume) -> AppResult<VolumeInfo> {

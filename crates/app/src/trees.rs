@@ -37,7 +37,7 @@ pub(crate) fn diff(
     Ok(found.into_iter().map(|entry| diff_entry(entry, ranges)).collect())
 }
 
-fn diff_entry(entry: tintype_fs::DiffEntry, ranges: bool) -> DiffEntry {
+pub(crate) fn diff_entry(entry: tintype_fs::DiffEntry, ranges: bool) -> DiffEntry {
     let rooted = |path: Vec<u8>| path_text(&[b"/".as_slice(), path.as_slice()].concat());
     let (path, path_hex) = rooted(entry.path);
     let (old_path, old_path_hex) = entry.old_path.map(rooted).unzip();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tintype_app::types::{FsCreate, PolicyRunRequest, SnapshotCreate, SnapshotUpdate};
 use tintype_app::{App, AppOptions, Clock, ErrorKind, NoMounter};
 use tintype_model::policy::{Class, PolicyName};
-use tintype_model::{Compression, SnapshotFilter, SnapshotLimits, VolumeName};
+use tintype_model::{Compression, SnapshotFilter, SnapshotLimits, SnapshotRef, VolumeName};
 
 /// A clock that goes when it is told to.
 struct Hands(Mutex<(Timestamp, Duration)>);
@@ -211,7 +211,8 @@ fn protected_renamed_writable_and_foreign_ones_leave_rotation() {
     for change in [json!({"delete": "never"}), json!({"name": "kept"}), json!({"writable": true})] {
         let made = world.pass(60).remove(0);
         let update: SnapshotUpdate = serde_json::from_value(change).unwrap();
-        let info = world.app().snapshot_update(&made.parse().unwrap(), &update).unwrap();
+        let info =
+            world.app().snapshot_update(&made.parse::<SnapshotRef>().unwrap(), &update).unwrap();
         kept.push(info.name.to_string());
     }
     for _ in 0..3 {
@@ -222,7 +223,7 @@ fn protected_renamed_writable_and_foreign_ones_leave_rotation() {
     assert!(names.contains(&"mine".to_owned()) && kept.iter().all(|name| names.contains(name)));
     // Once it may go again, it counts again.
     let update = serde_json::from_value(json!({"delete": null})).unwrap();
-    let unprotected = format!("home@{}", kept[0]).parse().unwrap();
+    let unprotected: SnapshotRef = format!("home@{}", kept[0]).parse().unwrap();
     world.app().snapshot_update(&unprotected, &update).unwrap();
     world.pass(60);
     assert!(!world.names().contains(&kept[0]));

@@ -65,6 +65,11 @@ pub(crate) fn disk_home(
     copied(options, &made, name, &|store| fill_disk(store, filled))
 }
 
+/// As [`home`], with so many files, the snapshot `s0`, and one change of each file since.
+pub(crate) fn changes_home(options: &Options, files: usize, name: &str) -> Result<PathBuf, String> {
+    copied(options, &format!("changes-{files}"), name, &|store| fill_changes(store, files))
+}
+
 /// Fills the store of this folder.
 type Fill<'f> = &'f dyn Fn(&Path) -> Result<(), String>;
 
@@ -136,6 +141,43 @@ fn fill(folder: &Path, filled: Filled) -> Result<(), String> {
         store.create_snapshot(volume, new(number)?).map_err(text)?;
     }
     write(&tree, data, &random.bytes(4096))?;
+    tree.close().map_err(text)?;
+    drop(tree);
+    store.close().map_err(text)
+}
+
+fn fill_changes(folder: &Path, files: usize) -> Result<(), String> {
+    let store = open(folder)?;
+    let volume = store.volume(VOLUME).ok_or("no volume")?.id;
+    let tree = Mounted::open(Arc::clone(&store), volume).map_err(text)?;
+    add_files(&tree, files)?;
+    store.create_snapshot(volume, new(0)?).map_err(text)?;
+    let who = Caller::default();
+    let mut dir = ROOT;
+    for number in 0..files {
+        let path = file_path(number);
+        let (parent, name) = path.split_once('/').ok_or("no folder")?;
+        if number % PER_DIR == 0 {
+            dir = tree.lookup(&who, ROOT, parent.as_bytes()).map_err(os)?.node;
+        }
+        match number % 4 {
+            0 => tree.unlink(&who, dir, name.as_bytes()).map_err(os)?,
+            1 => {
+                let new = format!("r{name}");
+                tree.rename(&who, dir, name.as_bytes(), dir, new.as_bytes(), 0).map_err(os)?;
+            }
+            2 => {
+                let node = tree.lookup(&who, dir, name.as_bytes()).map_err(os)?.node;
+                write(&tree, node, b"changed")?;
+                tree.forget(node, 1);
+            }
+            _ => {
+                let node = add(&tree, dir, &format!("n{name}"))?;
+                write(&tree, node, path.as_bytes())?;
+                tree.forget(node, 1);
+            }
+        }
+    }
     tree.close().map_err(text)?;
     drop(tree);
     store.close().map_err(text)

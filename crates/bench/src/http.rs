@@ -36,14 +36,20 @@ impl Client {
         parse(&self.raw("POST", path, &body.to_string())?)
     }
 
+    /// Sends a value and leaves the answer as it is.
+    pub(crate) fn post_raw(&mut self, path: &str, body: &Value) -> Result<Vec<u8>, String> {
+        self.raw("POST", path, &body.to_string())
+    }
+
     /// Changes a resource.
     pub(crate) fn patch(&mut self, path: &str, body: &Value) -> Result<Value, String> {
         parse(&self.raw("PATCH", path, &body.to_string())?)
     }
 
     fn raw(&mut self, method: &str, path: &str, body: &str) -> Result<Vec<u8>, String> {
+        let prefix = if path.starts_with("/api/") { "" } else { "/api/v1" };
         let request = format!(
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+            "{method} {prefix}{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );

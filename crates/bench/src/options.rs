@@ -13,6 +13,7 @@ pub(crate) const ROWS: &[&str] = &[
     "snapshot-list",
     "snapshot-delete",
     "diff",
+    "change-list",
     "many-snapshots",
     "space-overwrite",
     "memory",
@@ -28,7 +29,7 @@ pub(crate) const ROWS: &[&str] = &[
 
 const USAGE: &str = "usage: tintype-bench ROW... [--scale full|small] [--rounds N] [--on NAME,NAME] \
  [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--peer NAME=PROGRAM]... [--nbd NAME=SOCKET]... [--keep]
-rows: seq rand small fsync tree snapshot-create snapshot-list snapshot-delete diff many-snapshots
+rows: seq rand small fsync tree snapshot-create snapshot-list snapshot-delete diff change-list many-snapshots
       space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking images policies all
        tintype-bench floor|load ...";
 

@@ -159,7 +159,7 @@ impl Client {
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(&e))?;
         let request = Request::builder()
             .method(method)
-            .uri(format!("/api/v1{path}"))
+            .uri(if path.starts_with("/api/") { path.to_owned() } else { format!("/api/v1{path}") })
             .header(header::CONTENT_TYPE, "application/json");
         let request = match &self.way {
             Way::Socket(_) => request.header(header::HOST, "localhost"),

@@ -45,6 +45,7 @@ mod reading;
 mod remove;
 mod rename;
 mod resize;
+mod resolve;
 mod seek;
 mod serve;
 mod snapdir;
@@ -59,7 +60,7 @@ mod xattrs;
 use tintype_store::{blockmap as blocks, limits};
 
 pub use check::{CheckProblem, CheckReport, check};
-pub use diff::{Change, DiffEntry, Object, diff};
+pub use diff::{Change, Changed, DiffEntry, DiffPage, DiffPlace, Object, diff, diff_page};
 pub use error::FsError;
 pub use holders::{Holder, holders, holders_at};
 pub use mounted::{Mounted, TreeUsage, usage};

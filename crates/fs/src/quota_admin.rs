@@ -157,11 +157,7 @@ impl Mounted {
 
 impl Edit<'_> {
     fn directory_at(&mut self, path: &[u8]) -> Result<u64> {
-        let mut at = ROOT_INO;
-        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            self.directory(at)?;
-            at = self.existing(at, name)?.ino;
-        }
+        let at = self.inode_at(path)?;
         self.directory(at)?;
         Ok(at)
     }

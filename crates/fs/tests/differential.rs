@@ -10,7 +10,7 @@ use model::{Answer, Body, Clock, Model, compare};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tintype_fs::vfs::*;
-use tintype_fs::{DiffEntry, Mounted, diff};
+use tintype_fs::{Changed, DiffEntry, DiffPlace, Mounted, diff, diff_page};
 use tintype_model::SnapshotId;
 use tintype_store::{MomentRef, NewVolume};
 
@@ -434,7 +434,31 @@ impl World {
                 let mut got = diff(&f.store, *a, *b, true).unwrap();
                 got.iter_mut().for_each(plain_dir);
                 assert_eq!(got, compare(old, new), "{a:?} {b:?}");
+                self.check_pages(*a, *b);
             }
+        }
+    }
+
+    /// A list that is read in parts and pages, by several readers in turn, is the whole list.
+    fn check_pages(&self, a: MomentRef, b: MomentRef) {
+        let f = self.f();
+        let fixed = f.store.fix(a, b).unwrap();
+        let changed = Changed::read(&fixed).unwrap();
+        let mut want = diff(&f.store, a, b, false).unwrap();
+        for (readers, limit) in [(1, 1), (3, 2), (8, 1000)] {
+            let mut got = Vec::new();
+            for (from, below) in changed.parts(readers) {
+                let mut place = Some(DiffPlace { inode: from, skip: 0 });
+                while let Some(at) = place {
+                    let page = diff_page(&fixed, &changed, at, below, limit).unwrap();
+                    assert!(page.entries.len() <= limit);
+                    got.extend(page.entries);
+                    place = page.next;
+                }
+            }
+            got.sort();
+            want.sort();
+            assert_eq!(got, want, "{a:?} {b:?} {readers} {limit}");
         }
     }
 }

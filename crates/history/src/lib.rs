@@ -26,6 +26,7 @@ pub use cells::Cells;
 pub use error::{HistoryError, Result};
 pub use history::{BLOCK_BYTES, Base, Blocks, Change, History, Moved, Output};
 pub use read::Chain;
+pub use reclaim::{TouchedPart, visit_touched};
 pub use tree::{Removal, Sequence, Space, Tree, Work};
 pub use types::{Epoch, Key, Piece, Point, Record, SpaceId};
 pub use usage::FamilySums;

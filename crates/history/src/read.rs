@@ -46,8 +46,8 @@ pub fn get_many(
     let mut open = keys.to_vec();
     for part in chain {
         let mut missing = Vec::new();
-        for group in open.chunk_by(are_near) {
-            get_group(kv, *part, group, &mut missing, tell)?;
+        for many in open.chunk_by(|a, b| (a.kind, a.a) == (b.kind, b.a) || are_near(a, b)) {
+            get_scattered(kv, *part, many, &mut missing, tell)?;
         }
         open = missing;
         if open.is_empty() {
@@ -68,18 +68,51 @@ fn are_near(a: &Key, b: &Key) -> bool {
     a.kind == b.kind && steps <= NEAR
 }
 
-/// One pass over the rows of one space from the first key of a group to its last.
+/// Hashed keys that are passed in one go when they are many: most rows between them may be wanted.
+const MANY: usize = 32;
+/// Unwanted rows in a row after which a pass is given up for a seek.
+const PATIENCE: usize = 8;
+/// Passes that found hardly anything, after which the rest is sought one by one.
+const VAIN: usize = 8;
+
+/// Keys that are near, or that lie anywhere among those of one object.
+fn get_scattered(
+    kv: &dyn Kv,
+    part: Point,
+    mut keys: &[Key],
+    missing: &mut Vec<Key>,
+    tell: &mut dyn FnMut(Key, Option<Record>),
+) -> Result<()> {
+    let mut vain = 0;
+    while keys.len() >= MANY
+        && vain < VAIN
+        && keys.chunk_by(are_near).next().is_none_or(|group| group.len() == 1)
+    {
+        let done = get_group(kv, part, keys, PATIENCE, missing, tell)?;
+        vain += usize::from(done < 3);
+        keys = keys.get(done..).unwrap_or(&[]);
+    }
+    for group in keys.chunk_by(are_near) {
+        get_group(kv, part, group, usize::MAX, missing, tell)?;
+    }
+    Ok(())
+}
+
+/// One pass over the rows of one space from the first key of a group to its last, or until too many rows in a row are unwanted;
+/// answers how many keys are done.
 fn get_group(
     kv: &dyn Kv,
     part: Point,
     group: &[Key],
+    patience: usize,
     missing: &mut Vec<Key>,
     tell: &mut dyn FnMut(Key, Option<Record>),
-) -> Result<()> {
-    let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(()) };
+) -> Result<usize> {
+    let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(0) };
     let from = version_row(part.space, *first, part.epoch);
     let to = version_end(part.space, *last);
     let mut rest = group.iter().copied().peekable();
+    let mut unwanted = 0;
     for row in kv.range(&from, &to) {
         let (row_key, value) = row?;
         let (_, key, birth) =
@@ -91,13 +124,20 @@ fn get_group(
             let record = decode_record(birth, &value)
                 .ok_or_else(|| HistoryError::version(part.space, key))?;
             tell(key, record);
+            unwanted = 0;
+        } else {
+            unwanted += 1;
         }
         if rest.peek().is_none() {
             break;
         }
+        // The first one is done in any case, or the next pass would begin at the same place.
+        if unwanted > patience && rest.len() < group.len() {
+            return Ok(group.len() - rest.len());
+        }
     }
     missing.extend(rest);
-    Ok(())
+    Ok(group.len())
 }
 
 /// In one space: `None` = nothing here, look further; `Some(None)` = a tombstone.

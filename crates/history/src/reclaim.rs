@@ -13,7 +13,7 @@ use crate::tombstones::Gone;
 use crate::tree::Work;
 use crate::types::{Epoch, Key, Point, Record, SpaceId};
 use std::collections::BTreeSet;
-use tintype_kv::Batch;
+use tintype_kv::{Batch, Kv};
 
 impl History {
     /// Work that is known to be due.
@@ -290,39 +290,51 @@ impl History {
     /// # Errors
     /// A row could not be read or is damaged.
     pub fn touched(&self, a: Point, b: Point) -> Result<Option<Vec<Key>>> {
-        let (chain_a, chain_b) = (self.tree.chain(a), self.tree.chain(b));
-        let Some((index_a, index_b)) = meeting(&chain_a, &chain_b) else { return Ok(None) };
-        let (Some(meet_a), Some(meet_b)) = (chain_a.get(index_a), chain_b.get(index_b)) else {
-            return Ok(None);
-        };
-        let common = meet_a.epoch.min(meet_b.epoch);
+        let Some(parts) = self.touched_parts(a, b) else { return Ok(None) };
         let mut keys = BTreeSet::new();
-        for (chain, index) in [(&chain_a, index_a), (&chain_b, index_b)] {
-            for part in chain.iter().take(index) {
-                self.collect_touched(part.space, Epoch(0), part.epoch, &mut keys)?;
-            }
-            if let Some(part) = chain.get(index) {
-                self.collect_touched(part.space, common, part.epoch, &mut keys)?;
-            }
-        }
+        visit_touched(&*self.kv, &parts, &mut |key| keys.extend([key]))?;
         Ok(Some(keys.into_iter().collect()))
     }
 
-    fn collect_touched(
-        &self,
-        space: SpaceId,
-        after: Epoch,
-        upto: Epoch,
-        keys: &mut BTreeSet<Key>,
-    ) -> Result<()> {
-        let (from, _) = row_range(prefix::TOUCHED, &[space.0, after.0.saturating_add(1)]);
-        let (_, to) = row_range(prefix::TOUCHED, &[space.0, upto.0]);
-        for row in self.kv.range(&from, &to) {
-            let (row_key, value) = row?;
-            keys.extend(decode_keys(&value).ok_or_else(|| damaged("touched row", &row_key))?);
+    /// Where the keys that may differ between two points are listed. `None`: the two have no common history.
+    #[must_use]
+    pub fn touched_parts(&self, a: Point, b: Point) -> Option<Vec<TouchedPart>> {
+        let (chain_a, chain_b) = (self.tree.chain(a), self.tree.chain(b));
+        let (index_a, index_b) = meeting(&chain_a, &chain_b)?;
+        let (meet_a, meet_b) = (chain_a.get(index_a)?, chain_b.get(index_b)?);
+        let common = meet_a.epoch.min(meet_b.epoch);
+        let mut parts = Vec::new();
+        for (chain, index) in [(&chain_a, index_a), (&chain_b, index_b)] {
+            let own = |part: &Point| TouchedPart { upto: *part, after: Epoch(0) };
+            parts.extend(chain.iter().take(index).map(own));
+            parts.extend(chain.get(index).map(|part| TouchedPart { upto: *part, after: common }));
         }
-        Ok(())
+        Some(parts)
     }
+}
+
+/// Epochs of one space whose touched lists a comparison reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TouchedPart {
+    upto: Point,
+    after: Epoch,
+}
+
+/// Tells the keys that these lists hold; one may come several times, in any order. No merge may go on meanwhile.
+///
+/// # Errors
+/// A row could not be read or is damaged.
+pub fn visit_touched(kv: &dyn Kv, parts: &[TouchedPart], visit: &mut dyn FnMut(Key)) -> Result<()> {
+    for TouchedPart { upto, after } in parts {
+        let (from, _) = row_range(prefix::TOUCHED, &[upto.space.0, after.0.saturating_add(1)]);
+        let (_, to) = row_range(prefix::TOUCHED, &[upto.space.0, upto.epoch.0]);
+        for row in kv.range(&from, &to) {
+            let (row_key, value) = row?;
+            let keys = decode_keys(&value).ok_or_else(|| damaged("touched row", &row_key))?;
+            keys.into_iter().for_each(&mut *visit);
+        }
+    }
+    Ok(())
 }
 
 /// The first space that both chains visit, as its index in each.

@@ -17,6 +17,7 @@ mod mounter;
 mod problem;
 mod run;
 pub mod stream;
+mod weka;
 mod who;
 
 pub use api::{ExportLine, openapi};

@@ -5,6 +5,7 @@
 
 use crate::error::{Result, StoreError};
 use crate::store::{Core, Store};
+use jiff::Timestamp;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -211,6 +212,9 @@ fn keeper(store: &Weak<Store>) {
                 && !error.is_full()
             {
                 tracing::error!(%error, "a background commit failed");
+            }
+            if let Err(error) = store.let_go_over(Timestamp::now()) {
+                tracing::warn!(%error, "holds whose time is over stay for now");
             }
             last = Instant::now();
         }

@@ -147,7 +147,8 @@ impl Store {
                 SnapshotPlace::Writable(space) => history.set_head(space, true),
             }
         }
-        for point in core.pins.points() {
+        let held = core.catalog.holds.values().flat_map(|hold| hold.points);
+        for point in core.pins.points().chain(held) {
             history.add_name(point);
         }
         history.resume()?;
@@ -204,6 +205,9 @@ impl Store {
             if !core.catalog.volumes.contains_key(&snapshot.volume) {
                 report.problem(format!("snapshot {} has no volume", snapshot.meta.name));
             }
+        }
+        if core.held_spaces().into_iter().any(|space| tree.get(space).is_none()) {
+            report.problem("a hold has no space".to_owned());
         }
     }
 

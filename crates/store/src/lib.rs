@@ -21,6 +21,7 @@ mod error;
 mod extents;
 mod fsck;
 mod fsck_rows;
+mod holds;
 pub mod limits;
 mod lines;
 mod live;

@@ -42,6 +42,7 @@ impl Store {
 
 fn rename_points(core: &mut Core, batch: &mut Batch, upper: SpaceId, lower: SpaceId) -> Result<()> {
     core.pins.rename(upper, lower);
+    core.rename_holds(batch, upper, lower)?;
     let on_upper: Vec<Snapshot> = core
         .catalog
         .snapshots

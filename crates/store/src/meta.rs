@@ -1,9 +1,10 @@
 //! Volumes and snapshots as rows: JSON values under short keys, so that they stay readable and can grow.
 //!
-//! Row `M v ID` = a volume, `M s ID` = a snapshot, `M n` = the next id. Documents (`M d`) are in `documents.rs`.
+//! Row `M v ID` = a volume, `M s ID` = a snapshot, `M n` = the next id. Documents (`M d`) are in `documents.rs`, holds (`M h`) in `holds.rs`.
 
 use crate::documents::{self, DOCUMENT};
 use crate::error::{Result, StoreError};
+use crate::holds::{self, HOLD, Hold};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -81,6 +82,8 @@ pub struct Catalog {
     of_volume: HashMap<VolumeId, BTreeSet<SnapshotId>>,
     next_id: u64,
     changed: BTreeSet<VolumeId>,
+    /// Pairs of moments that are kept for a while.
+    pub(crate) holds: BTreeMap<String, Hold>,
 }
 
 fn key(kind: u8, id: u64) -> Vec<u8> {
@@ -109,6 +112,7 @@ impl Catalog {
         for row in kv.range(&[META, b's'], &[META, b't']) {
             catalog.load_snapshot(&row?)?;
         }
+        catalog.holds = holds::load(kv)?;
         Ok(catalog)
     }
 
@@ -280,6 +284,7 @@ pub fn row_kind(key: &[u8]) -> &'static str {
         Some(b'v') => "volume",
         Some(b's') => "snapshot",
         Some(&DOCUMENT) => "document",
+        Some(&HOLD) => "hold",
         _ => "id counter",
     }
 }
@@ -290,6 +295,7 @@ pub fn is_sound(key: &[u8], value: &[u8]) -> bool {
         Some(b'v') => key.len() == 10 && serde_json::from_slice::<VolumeRow>(value).is_ok(),
         Some(b's') => key.len() == 10 && serde_json::from_slice::<SnapshotRow>(value).is_ok(),
         Some(&DOCUMENT) => documents::is_sound(key, value),
+        Some(&HOLD) => holds::is_sound(key, value),
         _ => value.len() == 8,
     }
 }

@@ -14,7 +14,7 @@ use crate::room::Aim;
 use crate::store::{Core, MomentRef, Store, moment_point, moment_space};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use tintype_history::{Epoch, Key, Point, Removal, SpaceId};
+use tintype_history::{Epoch, Key, Point, Removal, SpaceId, visit_touched};
 
 /// The pins of a store; guarded with its core.
 #[derive(Default)]
@@ -56,9 +56,10 @@ impl Core {
         (self.trim, self.merge_due) = (true, true);
     }
 
-    /// What exactly this removal frees once nothing is pinned.
+    /// What exactly this removal frees once nothing is pinned or held.
     pub(crate) fn predict(&mut self, removal: &Removal) -> u64 {
-        let pinned: Vec<Point> = self.pins.points().collect();
+        let held = self.catalog.holds.values().flat_map(|hold| hold.points);
+        let pinned: Vec<Point> = self.pins.points().chain(held).collect();
         self.history.predict_without(&pinned, removal)
     }
 }
@@ -109,6 +110,23 @@ impl Fixed<'_> {
         let [a, b] = self.pins;
         core.history.touched(point(a)?, point(b)?)?.ok_or(StoreError::Unrelated)
     }
+
+    /// As [`Fixed::touched`], but told one after the other, unsorted, perhaps several times, and without keeping
+    /// commits from going on.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn visit_touched(&self, visit: &mut dyn FnMut(Key)) -> Result<()> {
+        let core = self.store.core();
+        let point = |pin: u64| core.pins.held.get(&pin).copied().ok_or(StoreError::Unrelated);
+        let [a, b] = self.pins;
+        let parts = core.history.touched_parts(point(a)?, point(b)?);
+        let parts = parts.ok_or(StoreError::Unrelated)?;
+        // From here on the lists stay where they are.
+        let _merges = self.store.shared.merges.read_recursive();
+        drop(core);
+        Ok(visit_touched(&*self.store.shared.kv, &parts, visit)?)
+    }
 }
 
 impl Drop for Fixed<'_> {
@@ -157,22 +175,27 @@ impl Store {
     pub fn fix(&self, a: MomentRef, b: MomentRef) -> Result<Fixed<'_>> {
         let guard = self.commit.lock();
         self.shared.check()?;
-        let sealed = match self.any_line(&[a, b])? {
-            true => self.seal(&guard, &[a, b])?,
+        let moments = [a, b];
+        let sealed = match self.any_line(&moments)? {
+            true => {
+                let ends = self.plan_ends(&guard, &moments, Aim::Keep)?;
+                self.commit_for(&guard, &ends.next, Aim::Keep, |_, _| Ok(()))?;
+                ends.sealed
+            }
             false => BTreeMap::new(),
         };
         // No commit has come in between, so nothing that the sealed moments show has died.
         let mut core = self.core();
-        let point = |core: &Core, moment| {
-            let open = moment_point(core, moment)?;
-            let sealed = sealed.get(&open.space).filter(|_| is_line(core, moment));
-            Ok::<_, StoreError>(sealed.map_or(open, |epoch| Point { epoch: *epoch, ..open }))
-        };
-        let points = [point(&core, a)?, point(&core, b)?];
+        let points = sealed_points(&core, &sealed, moments)?;
+        Ok(self.fixed(&mut core, points))
+    }
+
+    /// Pins two points.
+    pub(crate) fn fixed(&self, core: &mut Core, points: [Point; 2]) -> Fixed<'_> {
         let view = |point| View::new(self.shared.clone(), core.history.tree().chain(point));
         let views = points.map(view);
         let pins = points.map(|point| core.pin(point));
-        Ok(Fixed { store: self, pins, views })
+        Fixed { store: self, pins, views }
     }
 
     fn any_line(&self, moments: &[MomentRef]) -> Result<bool> {
@@ -183,32 +206,54 @@ impl Store {
         Ok(moments.iter().any(|moment| is_line(&core, *moment)))
     }
 
-    /// Cuts the lines among these moments; answers the epochs that ended, by space.
-    fn seal(
+    /// How the lines among these moments are cut. The caller holds the commit lock until the commit with this cut has ended.
+    pub(crate) fn plan_ends(
         &self,
-        guard: &crate::commit::CommitGuard<'_>,
+        _guard: &crate::commit::CommitGuard<'_>,
         moments: &[MomentRef],
-    ) -> Result<BTreeMap<SpaceId, Epoch>> {
+        aim: Aim,
+    ) -> Result<Ends> {
         // What an earlier cut left waiting for room belongs to epochs before the ones that end now.
-        let ready = self.make_ready(Aim::Keep);
+        let ready = self.make_ready(aim);
         self.note_room(&ready);
         ready?;
-        let (mut sealed, mut next) = (BTreeMap::new(), BTreeMap::new());
+        let mut ends = Ends::default();
         let mut core = self.core();
         for moment in moments {
             let Some(space) = moment_space(&core, *moment)? else { continue };
             let Some(open) = core.history.tree().get(space).map(|found| found.open) else {
                 continue;
             };
-            if sealed.insert(space, open).is_none() {
+            if ends.sealed.insert(space, open).is_none() {
                 let epoch = core.history.reserve_epoch();
-                next.insert(space, epoch);
+                ends.next.insert(space, epoch);
             }
         }
-        drop(core);
-        self.commit_for(guard, &next, Aim::Keep, |_, _| Ok(()))?;
-        Ok(sealed)
+        Ok(ends)
     }
+}
+
+/// A cut of lines, by space.
+#[derive(Default)]
+pub(crate) struct Ends {
+    /// The epochs that end.
+    pub(crate) sealed: BTreeMap<SpaceId, Epoch>,
+    /// Those that begin.
+    pub(crate) next: BTreeMap<SpaceId, Epoch>,
+}
+
+/// The points of moments whose lines were cut.
+pub(crate) fn sealed_points(
+    core: &Core,
+    sealed: &BTreeMap<SpaceId, Epoch>,
+    [a, b]: [MomentRef; 2],
+) -> Result<[Point; 2]> {
+    let point = |moment| {
+        let open = moment_point(core, moment)?;
+        let sealed = sealed.get(&open.space).filter(|_| is_line(core, moment));
+        Ok::<_, StoreError>(sealed.map_or(open, |epoch| Point { epoch: *epoch, ..open }))
+    };
+    Ok([point(a)?, point(b)?])
 }
 
 /// Whether a moment is the writable end of a line.

@@ -157,6 +157,9 @@ impl Store {
                 Place::Writable(space) => history.set_head(space, true),
             }
         }
+        for point in catalog.holds.values().flat_map(|hold| hold.points) {
+            history.add_name(point);
+        }
         history.resume()?;
         if catalog.is_new() && segments.list()?.iter().any(|segment| segment.bytes > 4096) {
             return Err(StoreError::Invalid {

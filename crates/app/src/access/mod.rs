@@ -12,6 +12,8 @@ mod throttle;
 mod tokens;
 mod users;
 
+pub use self::sessions::{ACCESS_SECONDS, REFRESH_SECONDS};
+
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use tintype_model::{TokenName, UserName};

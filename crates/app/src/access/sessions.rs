@@ -13,8 +13,10 @@ use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
 use crate::types::{LoginRequest, LogoutInfo, RefreshRequest, SessionMade};
 
-const ACCESS_SECONDS: u32 = 15 * 60;
-const REFRESH_SECONDS: u32 = 7 * 86_400;
+/// How long an access token is good.
+pub const ACCESS_SECONDS: u32 = 15 * 60;
+/// How long a refresh token is good.
+pub const REFRESH_SECONDS: u32 = 7 * 86_400;
 /// Sessions of one user; the oldest ends when there is one more.
 const SESSIONS_MAX: usize = 64;
 

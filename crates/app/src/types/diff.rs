@@ -1,7 +1,8 @@
 //! The difference of two moments as the edges see it.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tintype_model::MomentName;
+use tintype_model::{MomentName, SnapshotId, VolumeId};
 use utoipa::ToSchema;
 
 use super::schema;
@@ -83,6 +84,37 @@ pub struct Diff {
     pub to: MomentName,
     /// What differs.
     pub entries: Vec<DiffEntry>,
+}
+
+/// What a list of changes is to be of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeListWish {
+    /// Of this filesystem.
+    pub filesystem: VolumeId,
+    /// From this snapshot, or from the live filesystem.
+    pub from: Option<SnapshotId>,
+    /// To this one, or to the live filesystem.
+    pub to: Option<SnapshotId>,
+    /// In so many parts, or fewer.
+    pub readers: usize,
+}
+
+/// A list that can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeList {
+    /// One for each part.
+    pub cookies: Vec<String>,
+    /// Until when.
+    pub expires: Timestamp,
+}
+
+/// Some of its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangePage {
+    /// In an order of their own.
+    pub entries: Vec<DiffEntry>,
+    /// Where the next page begins, if there may be one.
+    pub resume: Option<String>,
 }
 
 /// A path as text, and its bytes in hexadecimal when the text is not exact.

@@ -16,7 +16,9 @@ pub use access::{
     LoginRequest, LogoutInfo, PasswordChange, RefreshRequest, Role, Secret, SessionMade,
     TokenCreate, TokenInfo, TokenMade, UserCreate, UserInfo, UserUpdate, WhoamiInfo,
 };
-pub use diff::{Diff, DiffChange, DiffEntry, DiffObject, DiffRange};
+pub use diff::{
+    ChangeList, ChangeListWish, ChangePage, Diff, DiffChange, DiffEntry, DiffObject, DiffRange,
+};
 pub use disk::{
     DiskChanges, DiskCreate, DiskImport, DiskImported, DiskInfo, DiskUpdate, DiskVerified,
     ImageHead, ImageWish, VerifyRequest,

@@ -30,6 +30,7 @@ mod sync;
 mod token;
 mod up;
 mod user;
+mod weka;
 
 use std::process::ExitCode;
 
@@ -129,6 +130,9 @@ enum Command {
     Find(ls::FindArgs),
     /// Show the snapshots of a repository, or one of them, as folders, until it is told to stop
     Mount(Box<mount::Args>),
+    /// Make and list snapshots in the words of WEKA's command line
+    #[command(subcommand)]
+    Weka(weka::Command),
     /// Play the main job on a temporary store, with real files
     Demo,
     /// Print the description of the server's API (OpenAPI)
@@ -172,6 +176,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Dump(args) => ls::dump(&args).map(done),
         Command::Find(args) => ls::find(global, &args).map(done),
         Command::Mount(args) => mount::run(global, &args).map(done),
+        Command::Weka(command) => weka::run(global, command).map(done),
         Command::Demo => demo::run(global).map(done),
         Command::Openapi => openapi::run().map(done),
         Command::Completions(args) => completions::run(global, &args).map(done),
@@ -246,6 +251,16 @@ mod tests {
             "policy run p --dry-run --days 30",
             "policy show p --next 30 --json",
             "policy export p --full",
+            "weka fs snapshot --filesystem home --name a -o uid,name --no-header",
+            "weka fs snapshot list --file-system home --json",
+            "weka fs snapshot add home a --access-point x --source-snapshot b --writable",
+            "weka fs snapshot create home a --is-writable",
+            "weka fs snapshot copy home a b --preserved-overwritten-snapshot-name c \
+             --preserved-overwritten-snapshot-access-point d",
+            "weka fs snapshot update home a --access-point x --new-name b",
+            "weka fs snapshot delete home a -f",
+            "weka fs snapshot access-point-naming-convention update NAME",
+            "weka fs restore home a --force --preserved-overwritten-snapshot-name c",
             "rewrite 12 -e a --iexclude b --exclude-file f --forget --new-host h --new-time 2026-01-01 --all-trees",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());

@@ -29,4 +29,5 @@ mod shapes;
 mod shutdown;
 mod stopping;
 mod suites;
+mod weka;
 mod world;

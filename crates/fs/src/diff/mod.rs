@@ -2,7 +2,11 @@
 //!
 //! The store names every record that may differ; each is looked up in both moments, so the cost is that
 //! of the changes and not of the trees. Access and change times alone are no change. Reads only.
+//!
+//! Everything is compared inode by inode, and what is told of one depends on no other. So a list of changes can be cut anywhere: into parts
+//! for parallel readers, and into pages.
 
+mod changed;
 mod content;
 mod names;
 mod side;
@@ -10,9 +14,10 @@ mod side;
 use crate::error::Result;
 use crate::inode::Inode;
 use crate::keys;
-use side::Side;
-use std::collections::{BTreeSet, HashSet};
-use tintype_store::{Key, MomentRef, Store, stop};
+use side::{Found, Side};
+use tintype_store::{Fixed, Key, MomentRef, Store, stop};
+
+pub use changed::Changed;
 
 /// Records that are looked up together.
 const CHUNK: usize = 1024;
@@ -70,20 +75,62 @@ pub struct DiffEntry {
 /// A moment does not exist, the two share no history, or the store failed.
 pub fn diff(store: &Store, a: MomentRef, b: MomentRef, ranges: bool) -> Result<Vec<DiffEntry>> {
     let fixed = store.fix(a, b)?;
-    let touched = fixed.touched()?;
-    let [old, new] = fixed.views();
-    let mut run = Diff {
-        a: Side::new(old),
-        b: Side::new(new),
-        ranges,
-        found: Vec::new(),
-        added: HashSet::new(),
-    };
-    run.names(&of_kind(&touched, keys::DIRENT))?;
-    run.inodes(&touched)?;
+    let changed = Changed::read(&fixed)?;
+    let mut run = Diff::new(&fixed, ranges);
+    let mut from = 0;
+    while let Some(next) = run.chunk(&changed, from, u64::MAX, usize::MAX)? {
+        from = next;
+    }
     run.found.sort_unstable();
     run.found.dedup();
     Ok(run.found)
+}
+
+/// A place in a list of changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiffPlace {
+    /// At this inode.
+    pub inode: u64,
+    /// Behind so many of its changes.
+    pub skip: u64,
+}
+
+/// A part of a list of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffPage {
+    /// In the order of inodes, and of one inode by path.
+    pub entries: Vec<DiffEntry>,
+    /// Where to go on, if there is more.
+    pub next: Option<DiffPlace>,
+}
+
+/// The next changes from a place on, of inodes below `below`: at most `limit`, at least one unless none is left. Costs what it tells.
+///
+/// # Errors
+/// The store failed.
+pub fn diff_page(
+    fixed: &Fixed<'_>,
+    changed: &Changed,
+    from: DiffPlace,
+    below: u64,
+    limit: usize,
+) -> Result<DiffPage> {
+    let limit = limit.max(1);
+    let mut run = Diff::new(fixed, false);
+    run.skip = Some(from);
+    let mut at = Some(from.inode);
+    while let Some(inode) = at.filter(|_| run.found.len() < limit) {
+        at = run.chunk(changed, inode, below, limit)?;
+    }
+    let mut next = at.map(|inode| DiffPlace { inode, skip: 0 });
+    if run.found.len() > limit {
+        // The last inode has more than there is room for.
+        let over = (run.found.len() - limit) as u64;
+        let (inode, told) = run.last;
+        next = Some(DiffPlace { inode, skip: told.saturating_sub(over) });
+        run.found.truncate(limit);
+    }
+    Ok(DiffPage { entries: run.found, next })
 }
 
 /// One comparison.
@@ -92,12 +139,10 @@ struct Diff {
     b: Side,
     ranges: bool,
     found: Vec<DiffEntry>,
-    /// Paths that are told as added: nothing more is to say about them.
-    added: HashSet<Vec<u8>>,
-}
-
-fn of_kind(keys: &[Key], kind: u8) -> Vec<Key> {
-    keys.iter().filter(|key| key.kind == kind).copied().collect()
+    /// What was told before.
+    skip: Option<DiffPlace>,
+    /// The last inode that was looked at, and how many changes it has.
+    last: (u64, u64),
 }
 
 /// The kind of object that an inode is.
@@ -116,43 +161,81 @@ fn same_object(a: &Inode, b: &Inode) -> bool {
 }
 
 impl Diff {
-    /// Changes of objects that both moments have.
-    fn inodes(&mut self, touched: &[Key]) -> Result<()> {
-        let spans = of_kind(touched, keys::SPAN);
-        let kinds = [keys::INODE, keys::SPAN, keys::XATTR];
-        let all: BTreeSet<u64> =
-            touched.iter().filter(|key| kinds.contains(&key.kind)).map(|key| key.a).collect();
-        let all: Vec<u64> = all.into_iter().collect();
-        for chunk in all.chunks(CHUNK) {
-            let wanted: Vec<Key> = chunk.iter().map(|ino| keys::inode(*ino)).collect();
-            self.a.prefetch(&wanted)?;
-            self.b.prefetch(&wanted)?;
-            self.b.prefetch_first_names(chunk)?;
-            for ino in chunk {
-                stop::check()?;
-                let from = spans.partition_point(|key| key.a < *ino);
-                let to = spans.partition_point(|key| key.a <= *ino);
-                self.inode(*ino, spans.get(from..to).unwrap_or(&[]))?;
+    fn new(fixed: &Fixed<'_>, ranges: bool) -> Self {
+        let [old, new] = fixed.views();
+        let (a, b) = (Side::new(old), Side::new(new));
+        Self { a, b, ranges, found: Vec::new(), skip: None, last: (0, 0) }
+    }
+
+    /// Looks at the next few inodes, until `limit` changes are found; answers where to go on, if there may be more.
+    fn chunk(
+        &mut self,
+        changed: &Changed,
+        from: u64,
+        below: u64,
+        limit: usize,
+    ) -> Result<Option<u64>> {
+        let chunk = changed.chunk(from, below);
+        // What is not told is not loaded: most inodes have one change.
+        let room = limit.saturating_sub(self.found.len()).saturating_add(1);
+        let chunk = chunk.get(..room.min(chunk.len())).unwrap_or(&[]);
+        let wanted: Vec<Key> = chunk.iter().map(|ino| keys::inode(*ino)).collect();
+        for side in [&mut self.a, &mut self.b] {
+            side.prefetch(&wanted)?;
+            side.prefetch_first_names(chunk)?;
+        }
+        for ino in chunk {
+            stop::check()?;
+            if self.found.len() >= limit {
+                return Ok(Some(*ino));
             }
+            self.object(*ino, changed)?;
+        }
+        Ok(chunk.last().and_then(|ino| ino.checked_add(1)).filter(|next| *next < below))
+    }
+
+    /// Everything that happened to an inode.
+    fn object(&mut self, ino: u64, changed: &Changed) -> Result<()> {
+        let start = self.found.len();
+        let (old, new) = (self.a.inode(ino)?, self.b.inode(ino)?);
+        self.names(ino, old.as_ref(), new.as_ref())?;
+        if let (Some(old), Some(new)) = (&old, &new)
+            && same_object(&old.0, &new.0)
+        {
+            self.both(ino, old, new, &changed.spans(ino), start)?;
+        }
+        if let Some(own) = self.found.get_mut(start..) {
+            own.sort_unstable();
+        }
+        self.last = (ino, (self.found.len() - start) as u64);
+        if let Some(skip) = self.skip.take_if(|skip| skip.inode == ino) {
+            let told = usize::try_from(skip.skip).unwrap_or(usize::MAX);
+            let end = start.saturating_add(told).min(self.found.len());
+            self.found.drain(start..end);
         }
         Ok(())
     }
 
-    fn inode(&mut self, ino: u64, spans: &[Key]) -> Result<()> {
-        let (Some(old), Some(new)) = (self.a.inode(ino)?, self.b.inode(ino)?) else {
-            return Ok(());
-        };
-        if !same_object(&old.0, &new.0) {
-            return Ok(());
-        }
-        let content = if new.0.is_file() { self.content(ino, &old, &new, spans)? } else { None };
+    /// Content and attributes of an object that both moments have.
+    fn both(
+        &mut self,
+        ino: u64,
+        old: &Found,
+        new: &Found,
+        spans: &[Key],
+        start: usize,
+    ) -> Result<()> {
+        let content = if new.0.is_file() { self.content(ino, old, new, spans)? } else { None };
         let change = match content {
             Some(_) => Change::Modified,
             None if self.attributes_differ(ino, &old.0, &new.0)? => Change::Attributes,
             None => return Ok(()),
         };
+        let named = self.found.len();
         for path in self.b.paths(ino, &new.0)? {
-            if self.added.contains(&path) {
+            // Nothing more is to say about a name that is told as added.
+            let own = self.found.get(start..named).unwrap_or(&[]);
+            if own.iter().any(|entry| entry.change == Change::Added && entry.path == path) {
                 continue;
             }
             self.found.push(DiffEntry {

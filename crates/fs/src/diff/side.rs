@@ -12,8 +12,13 @@ use tintype_store::{BlockReader, Key, Moment, Record, View};
 /// Directories on one path, at most: longer chains are damage.
 const DEPTH: usize = 100_000;
 
+/// Paths of directories that are remembered.
+const DIRS: usize = 100_000;
+
 /// An inode with its record.
 pub(super) type Found = (Inode, Arc<Record>);
+/// A name, behind the directory that it stands in.
+pub(super) type Named = (u64, Box<[u8]>);
 
 /// The moment.
 pub(super) struct Side {
@@ -23,8 +28,7 @@ pub(super) struct Side {
 
 impl Side {
     pub(super) fn new(view: View) -> Self {
-        let root: Arc<[u8]> = Arc::from(&[][..]);
-        Self { view, dirs: HashMap::from([(ROOT_INO, Some(root))]) }
+        Self { view, dirs: roots() }
     }
 
     pub(super) fn prefetch(&mut self, keys: &[Key]) -> Result<()> {
@@ -63,6 +67,9 @@ impl Side {
 
     /// The path of a directory; `None` when it hangs from nothing.
     pub(super) fn dir(&mut self, dir: u64) -> Result<Option<Arc<[u8]>>> {
+        if self.dirs.len() > DIRS {
+            self.dirs = roots();
+        }
         let mut open = Vec::new();
         let mut at = dir;
         let mut path = loop {
@@ -107,10 +114,10 @@ impl Side {
         Ok(self.dir(dir)?.map(|base| join(&base, name)))
     }
 
-    /// All paths of an inode.
-    pub(super) fn paths(&mut self, ino: u64, inode: &Inode) -> Result<Vec<Vec<u8>>> {
+    /// All names of an inode, each with its directory. The root has none.
+    pub(super) fn names_of(&mut self, ino: u64, inode: &Inode) -> Result<Vec<Named>> {
         if ino == ROOT_INO {
-            return Ok(vec![Vec::new()]);
+            return Ok(Vec::new());
         }
         let mut places = vec![(inode.parent, inode.name)];
         if inode.nlink > 1 && !inode.is_dir() {
@@ -118,16 +125,36 @@ impl Side {
         }
         places.sort_unstable();
         places.dedup();
-        let mut list = Vec::new();
+        let mut list = Vec::with_capacity(places.len());
         for (dir, hash) in places {
-            for entry in self.names(keys::dirent(dir, hash))? {
-                if entry.ino == ino {
-                    list.extend(self.path(dir, &entry.name)?);
-                }
-            }
+            let own = self.names(keys::dirent(dir, hash))?.into_iter();
+            list.extend(own.filter(|entry| entry.ino == ino).map(|entry| (dir, entry.name)));
         }
         Ok(list)
     }
+
+    /// The paths of names, sorted; what hangs from nothing has none.
+    pub(super) fn paths_at(&mut self, names: Vec<Named>) -> Result<Vec<Vec<u8>>> {
+        let mut list = Vec::with_capacity(names.len());
+        for (dir, name) in names {
+            list.extend(self.path(dir, &name)?);
+        }
+        list.sort_unstable();
+        Ok(list)
+    }
+
+    /// All paths of an inode.
+    pub(super) fn paths(&mut self, ino: u64, inode: &Inode) -> Result<Vec<Vec<u8>>> {
+        if ino == ROOT_INO {
+            return Ok(vec![Vec::new()]);
+        }
+        let names = self.names_of(ino, inode)?;
+        self.paths_at(names)
+    }
+}
+
+fn roots() -> HashMap<u64, Option<Arc<[u8]>>> {
+    HashMap::from([(ROOT_INO, Some(Arc::from(&[][..])))])
 }
 
 fn join(base: &[u8], name: &[u8]) -> Vec<u8> {

@@ -37,6 +37,8 @@ use crate::problem::Problem;
 use crate::who::recognise;
 
 pub use images::ExportLine;
+pub use resource::read_body;
+pub use roles::{Access, access};
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -82,6 +84,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .nest("/api/v1", routes)
+        .nest("/api/v2", crate::weka::router())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -130,7 +133,7 @@ where
 }
 
 /// Runs a use case on the blocking pool. What only reads ends early when the client has gone; what changes something is done to its end.
-async fn on_pool<T, F>(shared: &Shared, work: F) -> Result<T, Problem>
+pub async fn on_pool<T, F>(shared: &Shared, work: F) -> Result<T, Problem>
 where
     T: Send + 'static,
     F: FnOnce(&App) -> AppResult<T> + Send + 'static,
@@ -151,7 +154,7 @@ where
     Ok(tokio::task::spawn_blocking(work).await.map_err(|e| broken(&e))??)
 }
 
-fn json_bytes<T: Serialize>(value: &T) -> AppResult<Bytes> {
+pub fn json_bytes<T: Serialize>(value: &T) -> AppResult<Bytes> {
     serde_json::to_vec(value).map(Bytes::from).map_err(|e| broken(&e))
 }
 

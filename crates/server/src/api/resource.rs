@@ -72,12 +72,7 @@ impl<T: DeserializeOwned + ToSchema + Send + 'static> RequestBody for T {
 
     /// An empty one reads as `{}`.
     async fn read(request: Request) -> Result<Self, Problem> {
-        // What is announced as too long is not waited for.
-        if request.body().size_hint().lower() > BODY_BYTES_MAX as u64 {
-            return Err(Problem::too_large("is longer than the limit"));
-        }
-        let bytes = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, &())).await;
-        let bytes = bytes.map_err(|_| Problem::too_slow())?.map_err(Problem::body)?;
+        let bytes = read_body(request).await?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map_err(|error| {
             let remedy = "/api/v1/openapi.json and docs/cli.md describe the fields.";
@@ -207,6 +202,16 @@ impl Resource {
     pub fn router(&self) -> Router<Shared> {
         self.router.clone()
     }
+}
+
+/// All of a body.
+pub async fn read_body(request: Request) -> Result<Bytes, Problem> {
+    // What is announced as too long is not waited for.
+    if request.body().size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(Problem::too_large("is longer than the limit"));
+    }
+    let bytes = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, &())).await;
+    bytes.map_err(|_| Problem::too_slow())?.map_err(Problem::body)
 }
 
 /// What stands before every operation: whoever gets past it may be served.
