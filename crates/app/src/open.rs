@@ -15,13 +15,17 @@ use tintype_store::{LineRef, Snapshot, Store, StoreOptions, Volume};
 use crate::access::Access;
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
+use crate::events::Events;
+use crate::figures::QuotaGlance;
 use crate::folder::{Holder, StoreFolder};
 use crate::jobs::Jobs;
 use crate::mounts::Mounted;
+use crate::once::Onces;
 use crate::policies::Policies;
 use crate::port::{DiskServer, Mounter};
 use crate::room::StoreQuota;
 use crate::tally::Tally;
+use crate::tasks::Tasks;
 use crate::trees::fsck_info;
 use crate::types::FsckInfo;
 
@@ -63,6 +67,11 @@ pub struct App {
     /// Bytes that the store may take on disk.
     pub(crate) quota: Arc<StoreQuota>,
     pub(crate) jobs: Jobs,
+    pub(crate) quota_glance: QuotaGlance,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) events: Arc<Events>,
+    /// Answers of requests that carry a key.
+    pub(crate) onces: Arc<Onces>,
     /// Users, tokens and sessions.
     pub(crate) access: Access,
     pub(crate) policies: Policies,
@@ -90,6 +99,8 @@ impl App {
         let tally = Mutex::new(Tally::of(&store));
         let quota = Arc::new(StoreQuota::new(folder.settings().quota));
         let policies = Policies::load(&store, now)?;
+        let onces = Arc::new(Onces::load(&store)?);
+        let events = Arc::new(Events::new()?);
         Ok(Arc::new(Self {
             store: RwLock::new(Some(store)),
             folder: Mutex::new(folder),
@@ -103,6 +114,10 @@ impl App {
             tally,
             quota,
             jobs: Jobs::default(),
+            quota_glance: QuotaGlance::default(),
+            tasks: Arc::new(Tasks::new(Arc::clone(&events))),
+            events,
+            onces,
             access,
             policies,
             addresses: Mutex::default(),
@@ -136,6 +151,7 @@ impl App {
 
     /// Flushes and unmounts everything, makes it durable, and closes the store.
     pub fn close(&self) -> AppResult<()> {
+        self.tasks.stop_all();
         if let Some(store) = &*self.store.read() {
             store.closes_soon();
         }
