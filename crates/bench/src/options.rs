@@ -24,12 +24,13 @@ pub(crate) const ROWS: &[&str] = &[
     "chunking",
     "images",
     "policies",
+    "api",
 ];
 
 const USAGE: &str = "usage: tintype-bench ROW... [--scale full|small] [--rounds N] [--on NAME,NAME] \
  [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--peer NAME=PROGRAM]... [--nbd NAME=SOCKET]... [--keep]
 rows: seq rand small fsync tree snapshot-create snapshot-list snapshot-delete diff many-snapshots
-      space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking images policies all
+      space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking images policies api all
        tintype-bench floor|load ...";
 
 /// What "cold" means for a server: the kernel's caches always go.
@@ -69,6 +70,10 @@ pub(crate) struct Sizes {
     pub image: u64,
     /// Policies that are due at once, each on a filesystem of its own.
     pub policies: usize,
+    /// Requests on one connection.
+    pub requests: usize,
+    /// Milliseconds of requests on many connections.
+    pub load_ms: u64,
 }
 
 impl Sizes {
@@ -94,6 +99,8 @@ impl Sizes {
             clones: 10_000,
             image: 4 << 30,
             policies: 1024,
+            requests: 5000,
+            load_ms: 10_000,
         }
     }
 
@@ -119,6 +126,8 @@ impl Sizes {
             clones: 20,
             image: 64 << 20,
             policies: 8,
+            requests: 100,
+            load_ms: 200,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::loads::{self, Figures, MakeCold};
 use crate::options::Options;
 use crate::report::Table;
 use crate::subject::{self, Subject};
-use crate::{disks, images, policies, repos, snaps, trees, usage};
+use crate::{api, disks, images, policies, repos, snaps, trees, usage};
 
 const URING: &str = "/sys/module/fuse/parameters/enable_uring";
 
@@ -46,6 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             "disk" | "disk-snapshots" | "disk-clones" => disks::run(options, row),
             "images" => images::run(options),
             "policies" => policies::run(options),
+            "api" => api::run(options),
             _ => snaps::run(options, row),
         };
         done = done.and_then(|()| run().map_err(|e| format!("{row}: {e}")));
