@@ -26,8 +26,9 @@ impl App {
         let (read_only, writable) = self.tally.lock().total();
         let of_kind = |kind| status.volumes.iter().filter(|v| v.meta.kind == kind).count() as u64;
         let (tasks_running, _) = self.tasks.counts();
-        let problems = self.problems.lock().len() + self.policy_problems(&status.volumes).len();
         // A lock that is taken within a larger expression is held to the end of it.
+        let unmounted = self.problems.lock().len();
+        let problems = unmounted + self.policy_problems(&status.volumes).len();
         let alive = |mounted: &&std::sync::Arc<crate::mounts::Mounted>| mounted.mount.is_alive();
         let mounts = self.mounts.lock().values().filter(alive).count() as u64;
         Ok(Figures {
