@@ -109,7 +109,8 @@ impl Feed {
         let Wake { mut news, mut stopping } = wake;
         let end = tokio::time::sleep(LIFE);
         tokio::pin!(end);
-        if self.send(std::mem::take(&mut self.greeting)).await.is_err() {
+        let greeting = std::mem::take(&mut self.greeting);
+        if self.send(greeting).await.is_err() {
             return;
         }
         loop {
