@@ -82,8 +82,8 @@ fn events_tell_what_happens_and_go_on_where_they_ended() {
         world.shell(&format!("{CURL} -N -H 'Last-Event-ID: {after}' '{API}/events?follow=false'"))
     };
     let last = |text: &str| {
-        let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
-        ids.last().unwrap().to_owned()
+        let mut ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+        ids.next_back().unwrap().to_owned()
     };
     let begin = world.shell(&format!("{CURL} -N '{API}/events?follow=false'"));
     let begin = last(&begin);
