@@ -239,8 +239,8 @@ mod tests {
         let now = Timestamp::now();
         let name = |n: usize| format!("{n:05}");
         let time = |n: usize| now + SignedDuration::from_millis(n as i64);
-        let mut book = Book::default();
-        book.answered = (0..MAX).map(|n| (name(n), time(MAX - n))).collect();
+        let answered = (0..MAX).map(|n| (name(n), time(MAX - n))).collect();
+        let mut book = Book { answered, ..Book::default() };
         assert_eq!(book.old(now), [name(MAX - 1)]);
         assert_eq!(book.old(now + KEPT + KEPT).len(), FORGET);
         book.answered.clear();
