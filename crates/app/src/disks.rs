@@ -16,8 +16,9 @@ use crate::error::{AppError, AppResult, ErrorKind};
 use crate::exports::ExportId;
 use crate::filesystems::refuse_zero;
 use crate::open::App;
+use crate::progress;
 use crate::types::{
-    DeletedInfo, DiffRange, DiskChanges, DiskCreate, DiskInfo, DiskUpdate, DiskVerified,
+    Change, DeletedInfo, DiffRange, DiskChanges, DiskCreate, DiskInfo, DiskUpdate, DiskVerified,
     FsckFinding,
 };
 
@@ -45,6 +46,7 @@ impl App {
             drop(store.delete_volume(volume.id, true));
             return Err(disk_error(&object, &error));
         }
+        self.volume_event(VolumeKind::Disk, Change::Created, &wish.name);
         self.disk_info(&volume)
     }
 
@@ -90,6 +92,7 @@ impl App {
         let volume =
             store.update_volume(volume.id, &mut change).map_err(|e| store_error(&object, &e))?;
         disk.refresh_limits();
+        self.volume_event(VolumeKind::Disk, Change::Updated, &volume.meta.name);
         self.disk_info(&volume)
     }
 
@@ -120,6 +123,7 @@ impl App {
         self.tally.lock().remove_volume(volume.id);
         let mut deleted = vec![name.to_string()];
         deleted.extend(snapshots.iter().map(|snapshot| format!("{name}@{}", snapshot.meta.name)));
+        self.volume_event(VolumeKind::Disk, Change::Deleted, name);
         Ok(DeletedInfo { deleted })
     }
 
@@ -159,11 +163,13 @@ impl App {
         let mut verified =
             DiskVerified { moment: moment.clone(), clean: true, bytes: 0, findings: Vec::new() };
         let mut offset = 0;
+        progress::tell(|progress| progress.expect(view.size()));
         while offset < view.size() {
             let runs = view.extents(offset, view.size() - offset, 256);
             for run in runs.map_err(|e| disk_error(&object, &e))? {
                 stop::check().map_err(|e| store_error(&object, &e))?;
                 offset = run.offset.saturating_add(run.length);
+                progress::tell(|progress| progress.reach(offset));
                 if run.allocation == Allocation::Data {
                     verify_run(&view, &object, run.offset, run.length, &mut verified);
                 }

@@ -168,6 +168,11 @@ impl App {
         }
     }
 
+    /// Connections to disks.
+    pub(crate) fn disk_connections(&self) -> u64 {
+        self.disk_server().map_or(0, |server| server.connections())
+    }
+
     fn disk_server(&self) -> Option<Arc<dyn DiskServer>> {
         self.disk_server.lock().as_ref().and_then(Weak::upgrade)
     }

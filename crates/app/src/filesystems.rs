@@ -8,7 +8,7 @@ use crate::convert::{fs_error, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::mounts::Below;
 use crate::open::App;
-use crate::types::{DeletedInfo, FsCreate, FsInfo, FsUpdate};
+use crate::types::{Change, DeletedInfo, FsCreate, FsInfo, FsUpdate};
 use crate::which::WhichFilesystem;
 
 impl App {
@@ -38,11 +38,17 @@ impl App {
         volume: Volume,
         dir: Option<&std::path::Path>,
     ) -> AppResult<FsInfo> {
-        let Some(dir) = dir else { return self.new_fs_info(&volume) };
+        let created =
+            || self.volume_event(VolumeKind::Filesystem, Change::Created, &volume.meta.name);
+        let Some(dir) = dir else {
+            created();
+            return self.new_fs_info(&volume);
+        };
         if let Err(error) = self.mount_now(&volume, dir, Below::Nothing) {
             drop(self.store()?.delete_volume(volume.id, true));
             return Err(error);
         }
+        created();
         let volume = self.remember(&volume, Some(dir.to_owned()))?;
         self.new_fs_info(&volume)
     }
@@ -91,6 +97,7 @@ impl App {
         if let Some(mounted) = self.mounted(volume.id) {
             mounted.tree.refresh_limits();
         }
+        self.volume_event(VolumeKind::Filesystem, Change::Updated, &volume.meta.name);
         self.fs_info(&volume)
     }
 
@@ -119,6 +126,7 @@ impl App {
         self.tally.lock().remove_volume(volume.id);
         let mut deleted = vec![name.to_string()];
         deleted.extend(snapshots.iter().map(|snapshot| format!("{name}@{}", snapshot.meta.name)));
+        self.volume_event(VolumeKind::Filesystem, Change::Deleted, name);
         Ok(DeletedInfo { deleted })
     }
 

@@ -16,7 +16,7 @@ use tintype_store::{LineRef, NewSnapshot, NewVolume, Snapshot, Store, Volume};
 use crate::convert::{disk_error, random, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
-use crate::types::{DiskImport, DiskImported};
+use crate::types::{Change, DiskImport, DiskImported};
 
 const BLOCK: usize = tintype_store::BLOCK;
 /// A disk whose size shows only at the end grows in these steps.
@@ -44,6 +44,9 @@ impl App {
         let format = ended.and_then(|format| target.finish(self, wish).map(|()| format));
         let format = format.inspect_err(|_| target.remove(self))?;
         let head = head.as_ref();
+        let delta = head.is_some_and(|head| head.parent.is_some());
+        let change = if delta { Change::Updated } else { Change::Created };
+        self.volume_event(VolumeKind::Disk, change, &wish.name);
         Ok(DiskImported {
             disk: self.disk_show(&wish.name)?,
             format: head.map_or(format, |head| head.format).to_string(),

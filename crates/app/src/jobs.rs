@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
+use crate::progress;
 use crate::types::JobInfo;
 
 /// Those that run now.
@@ -19,6 +20,7 @@ struct Table {
 impl Jobs {
     /// One more, of `total` steps, until the result is dropped.
     pub(crate) fn begin(&self, name: &str, total: u64) -> Job<'_> {
+        progress::tell(|progress| progress.expect(total));
         let mut table = self.0.lock();
         let id = table.next;
         table.next += 1;
@@ -42,6 +44,7 @@ pub(crate) struct Job<'a> {
 impl Job<'_> {
     /// So many more steps are done.
     pub(crate) fn step(&self, more: u64) {
+        progress::tell(|progress| progress.step(more));
         if let Some(info) = self.jobs.0.lock().running.get_mut(&self.id) {
             info.done += more;
         }

@@ -17,13 +17,17 @@ use crate::at_rest::QuotasAtRest;
 use crate::change_lists::ChangeLists;
 use crate::convert::store_error;
 use crate::error::{AppError, AppResult, ErrorKind};
+use crate::events::Events;
+use crate::figures::QuotaGlance;
 use crate::folder::{Holder, StoreFolder};
 use crate::jobs::Jobs;
 use crate::mounts::Mounted;
+use crate::once::Onces;
 use crate::policies::Policies;
 use crate::port::{DiskServer, Mounter};
 use crate::room::StoreQuota;
 use crate::tally::Tally;
+use crate::tasks::Tasks;
 use crate::trees::fsck_info;
 use crate::types::FsckInfo;
 
@@ -67,6 +71,11 @@ pub struct App {
     /// Bytes that the store may take on disk.
     pub(crate) quota: Arc<StoreQuota>,
     pub(crate) jobs: Jobs,
+    pub(crate) quota_glance: QuotaGlance,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) events: Arc<Events>,
+    /// Answers of requests that carry a key.
+    pub(crate) onces: Arc<Onces>,
     /// Users, tokens and sessions.
     pub(crate) access: Access,
     pub(crate) policies: Policies,
@@ -98,6 +107,8 @@ impl App {
         let tally = Mutex::new(Tally::of(&store));
         let quota = Arc::new(StoreQuota::new(folder.settings().quota));
         let policies = Policies::load(&store, now)?;
+        let onces = Arc::new(Onces::load(&store)?);
+        let events = Arc::new(Events::new()?);
         Ok(Arc::new(Self {
             store: RwLock::new(Some(store)),
             folder: Mutex::new(folder),
@@ -112,6 +123,10 @@ impl App {
             at_rest: QuotasAtRest::default(),
             quota,
             jobs: Jobs::default(),
+            quota_glance: QuotaGlance::default(),
+            tasks: Arc::new(Tasks::new(Arc::clone(&events))),
+            events,
+            onces,
             access,
             policies,
             change_lists: ChangeLists::default(),
@@ -147,6 +162,7 @@ impl App {
 
     /// Flushes and unmounts everything, makes it durable, and closes the store.
     pub fn close(&self) -> AppResult<()> {
+        self.tasks.stop_all();
         if let Some(store) = &*self.store.read() {
             store.closes_soon();
         }

@@ -79,6 +79,8 @@ pub trait DiskServer: Send + Sync + 'static {
     fn uris(&self, disk: &VolumeName) -> DiskUris;
     /// Connections that use one of these now.
     fn clients(&self, exports: &[ExportId]) -> usize;
+    /// All connections.
+    fn connections(&self) -> u64;
     /// Ends the connections that use one of these, and those that are about to: what has arrived is answered first, if
     /// that does not take too long. Returns how many there were.
     fn close(&self, exports: &[ExportId]) -> usize;

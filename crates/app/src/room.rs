@@ -63,6 +63,10 @@ impl App {
         }))
     }
 
+    pub(crate) fn store_quota(&self) -> Option<u64> {
+        self.quota.get()
+    }
+
     /// How much the store may take and does.
     pub fn store_show(&self) -> AppResult<StoreInfo> {
         let used = self.store()?.disk_bytes().map_err(|e| store_error(&self.store_object(), &e))?;

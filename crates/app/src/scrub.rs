@@ -11,6 +11,7 @@ use tintype_store::{BLOCK, Damage, MomentRef, Snapshot, Store, View, Volume, sto
 use crate::convert::{disk_error, fs_error, store_error};
 use crate::error::{AppError, AppResult};
 use crate::open::App;
+use crate::progress;
 use crate::types::diff::path_text;
 use crate::types::{FsckFinding, ScrubInfo};
 
@@ -25,7 +26,10 @@ impl App {
     pub fn scrub(&self) -> AppResult<ScrubInfo> {
         let store = self.store()?;
         let report = store
-            .scrub(&mut |_| ControlFlow::Continue(()))
+            .scrub(&mut |report| {
+                progress::tell(|progress| progress.reach(report.bytes));
+                ControlFlow::Continue(())
+            })
             .map_err(|e| store_error(&self.store_object(), &e))?;
         let findings = if report.damaged.is_empty() {
             Vec::new()

@@ -17,7 +17,7 @@ use crate::error::{AppError, AppResult, ErrorKind};
 use crate::exports::ExportId;
 use crate::open::App;
 use crate::types::{
-    CloneRequest, DeletedInfo, RestoreInfo, SnapshotCreate, SnapshotInfo, SnapshotUpdate,
+    Change, CloneRequest, DeletedInfo, RestoreInfo, SnapshotCreate, SnapshotInfo, SnapshotUpdate,
     VolumeInfo,
 };
 use crate::which::{WhichSnapshot, called};
@@ -54,6 +54,7 @@ impl App {
             .map_err(|e| store_error(&format!("snapshot {}", wish.snapshot), &e))?;
         self.count_new(&snapshot, source.is_none() && !wish.writable);
         self.entries_changed(volume.id);
+        self.snapshot_event(Change::Created, &wish.snapshot);
         self.snapshot_info(&volume, &snapshot)
     }
 
@@ -183,6 +184,8 @@ impl App {
             tally.add(&changed);
         }
         self.entries_changed(volume.id);
+        let now_named = format!("{}@{}", volume.meta.name, changed.meta.name);
+        self.snapshot_event(Change::Updated, now_named);
         self.snapshot_info(&volume, &changed)
     }
 
@@ -220,6 +223,7 @@ impl App {
             .delete_snapshots(&ids)
             .map_err(|e| store_error(&format!("snapshots {}", names.join(", ")), &e))?;
         gone.values().for_each(|snapshot| self.tally.lock().remove(snapshot));
+        names.iter().for_each(|name| self.snapshot_event(Change::Deleted, name));
         let volumes: BTreeSet<VolumeId> = gone.values().map(|snapshot| snapshot.volume).collect();
         volumes.into_iter().for_each(|id| self.entries_changed(id));
         let exports: Vec<ExportId> = ids.into_iter().map(ExportId::Snapshot).collect();
@@ -286,6 +290,8 @@ impl App {
         self.tally.lock().set_newest(volume.id, Some(snapshot.id));
         self.entries_changed(volume.id);
         self.at_rest.forget(volume.id);
+        self.volume_event(volume.meta.kind, Change::Restored, &name.volume);
+        kept.iter().for_each(|kept| self.snapshot_event(Change::Created, kept));
         if self.served_size(volume.id) != size {
             self.close_clients(&[ExportId::Disk(volume.id)]);
         }
@@ -335,7 +341,10 @@ impl App {
             self.tally.lock().set_newest(volume.id, Some(snapshot.id));
         }
         match source.meta.kind {
-            VolumeKind::Disk => self.new_disk_info(&volume).map(VolumeInfo::Disk),
+            VolumeKind::Disk => {
+                self.volume_event(VolumeKind::Disk, Change::Created, &request.name);
+                self.new_disk_info(&volume).map(VolumeInfo::Disk)
+            }
             VolumeKind::Filesystem => {
                 self.mount_new(volume, request.mount.as_deref()).map(VolumeInfo::Filesystem)
             }

@@ -1,6 +1,7 @@
 //! `tintype-bench`: measurements of our own parts. Each subcommand has a module of its own; this
 //! file only dispatches. `docs/performance.md` says how to read the results.
 
+mod api;
 mod changes;
 mod disks;
 mod fill;

@@ -25,12 +25,13 @@ pub(crate) const ROWS: &[&str] = &[
     "chunking",
     "images",
     "policies",
+    "api",
 ];
 
 const USAGE: &str = "usage: tintype-bench ROW... [--scale full|small] [--rounds N] [--on NAME,NAME] \
  [--cold restart|caches] [--tintype PROGRAM] [--base DIR] [--source DIR] [--dir NAME=DIR]... [--peer NAME=PROGRAM]... [--nbd NAME=SOCKET]... [--keep]
 rows: seq rand small fsync tree snapshot-create snapshot-list snapshot-delete diff change-list many-snapshots
-      space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking images policies all
+      space-overwrite memory disk disk-snapshots disk-clones repository index-memory chunking images policies api all
        tintype-bench floor|load ...";
 
 /// What "cold" means for a server: the kernel's caches always go.
@@ -70,6 +71,10 @@ pub(crate) struct Sizes {
     pub image: u64,
     /// Policies that are due at once, each on a filesystem of its own.
     pub policies: usize,
+    /// Requests on one connection.
+    pub requests: usize,
+    /// Milliseconds of requests on many connections.
+    pub load_ms: u64,
 }
 
 impl Sizes {
@@ -95,6 +100,8 @@ impl Sizes {
             clones: 10_000,
             image: 4 << 30,
             policies: 1024,
+            requests: 5000,
+            load_ms: 10_000,
         }
     }
 
@@ -120,6 +127,8 @@ impl Sizes {
             clones: 20,
             image: 64 << 20,
             policies: 8,
+            requests: 100,
+            load_ms: 200,
         }
     }
 }

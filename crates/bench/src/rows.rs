@@ -7,7 +7,7 @@ use crate::loads::{self, Figures, MakeCold};
 use crate::options::Options;
 use crate::report::Table;
 use crate::subject::{self, Subject};
-use crate::{changes, disks, images, policies, repos, snaps, trees, usage};
+use crate::{api, changes, disks, images, policies, repos, snaps, trees, usage};
 
 const URING: &str = "/sys/module/fuse/parameters/enable_uring";
 
@@ -47,6 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             "images" => images::run(options),
             "policies" => policies::run(options),
             "change-list" => changes::run(options),
+            "api" => api::run(options),
             _ => snaps::run(options, row),
         };
         done = done.and_then(|()| run().map_err(|e| format!("{row}: {e}")));

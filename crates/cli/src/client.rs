@@ -27,6 +27,7 @@ use crate::signals;
 #[derive(Clone, Debug)]
 pub struct Client {
     way: Way,
+    later: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -38,12 +39,17 @@ enum Way {
 impl Client {
     /// A client of the server at `socket`.
     pub fn new(socket: PathBuf) -> Self {
-        Self { way: Way::Socket(socket) }
+        Self { way: Way::Socket(socket), later: false }
     }
 
     /// A client of a server on the network.
     pub fn of_server(server: Server) -> Self {
-        Self { way: Way::Server(server) }
+        Self { way: Way::Server(server), later: false }
+    }
+
+    /// From now on, what can become a task does.
+    pub fn later(self) -> Self {
+        Self { later: true, ..self }
     }
 
     /// The socket, if that is the way.
@@ -161,6 +167,7 @@ impl Client {
             .method(method)
             .uri(if path.starts_with("/api/") { path.to_owned() } else { format!("/api/v1{path}") })
             .header(header::CONTENT_TYPE, "application/json");
+        let request = if self.later { request.header("Prefer", "respond-async") } else { request };
         let request = match &self.way {
             Way::Socket(_) => request.header(header::HOST, "localhost"),
             Way::Server(server) => server.sign(request),

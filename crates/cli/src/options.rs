@@ -35,11 +35,15 @@ pub struct Global {
 }
 
 impl Global {
-    /// The socket to use. The variable is read here: clap would show an option that it fills as one that is required.
+    /// The socket to use.
     pub fn socket(&self) -> PathBuf {
+        self.named_socket().unwrap_or_else(paths::default_socket)
+    }
+
+    /// The socket that was named. The variable is read here: clap would show an option that it fills as one that is required.
+    pub fn named_socket(&self) -> Option<PathBuf> {
         let variable = || std::env::var_os("TINTYPE_SOCKET").filter(|path| !path.is_empty());
-        let named = self.socket.clone().or_else(|| variable().map(PathBuf::from));
-        named.unwrap_or_else(paths::default_socket)
+        self.socket.clone().or_else(|| variable().map(PathBuf::from))
     }
 
     /// The way to the server.

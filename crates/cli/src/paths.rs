@@ -51,6 +51,16 @@ pub fn default_store() -> CliResult<PathBuf> {
     })
 }
 
+/// `/etc/tintype/config.toml` for root, else `tintype/config.toml` in the folder of the user's configuration.
+pub fn default_config() -> Option<PathBuf> {
+    if effective_uid() == 0 {
+        return Some(PathBuf::from("/etc/tintype/config.toml"));
+    }
+    let folder =
+        absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
+    folder.map(|folder| folder.join("tintype/config.toml"))
+}
+
 /// The user that this process acts as.
 pub fn effective_uid() -> u32 {
     std::fs::metadata("/proc/self").map_or(u32::MAX, |meta| meta.uid())

@@ -150,6 +150,10 @@ impl DiskServer for Disks {
         exports.iter().map(|id| self.server.clients(&id.to_string())).sum()
     }
 
+    fn connections(&self) -> u64 {
+        self.server.status().iter().map(|export| export.connections).sum()
+    }
+
     fn close(&self, exports: &[ExportId]) -> usize {
         let ids: HashSet<String> = exports.iter().map(ExportId::to_string).collect();
         self.server.close(&|id| ids.contains(id), GRACE)

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use tintype_app::{AppError, ErrorKind};
 use utoipa::ToSchema;
 
+use crate::trace::request_id;
+
 /// What the body of an answer that is not a success holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemDocument {
@@ -24,6 +26,9 @@ pub struct ProblemDocument {
     pub object: String,
     /// What to do.
     pub remedy: String,
+    /// The id of the request, which the log of the server has too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// An error on its way out.
@@ -64,6 +69,17 @@ impl Problem {
     pub fn too_slow() -> Self {
         let error = AppError::invalid("request body", "did not come in a minute", "Send it again.");
         Self { error, status: Some((StatusCode::REQUEST_TIMEOUT, "timeout", "Took too long")) }
+    }
+
+    /// A key that was used for something else.
+    pub fn other_request() -> Self {
+        let error = AppError::invalid(
+            "header Idempotency-Key",
+            "belongs to another request of the last 24 hours",
+            "Send a key of its own with each request, and the same body with a repetition.",
+        );
+        let status = (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "Key used before");
+        Self { error, status: Some(status) }
     }
 
     /// A method that a resource does not have.
@@ -108,6 +124,7 @@ impl Problem {
             detail: error.to_string(),
             object: error.object,
             remedy: error.remedy,
+            request: request_id(),
         }
     }
 }

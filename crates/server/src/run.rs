@@ -14,12 +14,14 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::{Shared, router};
+use crate::api::{Shared, Support, Wake, router};
 use crate::certificate;
 use crate::connections::{self, Door};
 use crate::disk_server::{Disks, TlsFiles};
 use crate::guard::own_pages_only;
 use crate::listen::{bind_unix, refuse_taken};
+use crate::notify;
+use crate::recent::RecentLog;
 
 /// What a server needs to know.
 #[derive(Clone, Debug)]
@@ -36,9 +38,23 @@ pub struct ServeOptions {
     pub listen_disks: Option<SocketAddr>,
     /// Certificates for it; without them it is plain.
     pub disk_tls: Option<TlsFiles>,
+    /// The last lines of the log.
+    pub log: RecentLog,
 }
 
 impl ServeOptions {
+    /// What it was started with, for people who are asked for help. None of it is a secret: certificates and keys are named only.
+    fn settings(&self) -> serde_json::Value {
+        serde_json::json!({
+            "store": self.app.store,
+            "socket": self.socket,
+            "listen": self.listen,
+            "listen_tls": format!("{:?}", self.listen_tls),
+            "listen_disks": self.listen_disks,
+            "disk_tls": self.disk_tls.is_some(),
+        })
+    }
+
     /// The Unix socket of disks.
     #[must_use]
     pub fn disk_socket(&self) -> PathBuf {
@@ -168,8 +184,11 @@ async fn listen_and_wait(
     };
     // Missed snapshots are made up for once everything is mounted.
     let policies = app.start_policies()?;
-    let routes = router(Shared { app: Arc::clone(app), stop: Arc::clone(&ends.asked) });
     let (stop, stopping) = watch::channel(false);
+    let wake = Wake::new(app, stopping.clone());
+    let support = Arc::new(Support { log: options.log.clone(), settings: options.settings() });
+    let stop_asked = Arc::clone(&ends.asked);
+    let routes = router(Shared { app: Arc::clone(app), stop: stop_asked, wake, support });
     let mut servers = JoinSet::new();
     servers.spawn(connections::serve(Door::Unix(unix), routes.clone(), stopping.clone()));
     if let Some(tcp) = tcp {
@@ -180,8 +199,10 @@ async fn listen_and_wait(
     let own = options.listen_tls == ListenTls::SelfSigned;
     let certificate = own.then(|| store.join("tls/cert.pem"));
     let socket = options.socket.clone();
+    notify::ready(&format!("serving {}", store.display()));
     ready(&Ready { store, socket, listen, certificate, admin_secret, problems });
     ends.wait().await;
+    notify::stopping();
     let _ = stop.send(true);
     let stopped = tokio::task::spawn_blocking(move || {
         drop(policies);

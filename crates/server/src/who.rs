@@ -12,6 +12,7 @@ use tintype_app::types::Secret;
 use tintype_app::{App, AppError, AppResult, Caller, ErrorKind};
 
 use crate::connections::Seat;
+use crate::trace::Signature;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,12 @@ impl Default for Who {
 }
 
 impl Who {
+    /// In whose name it is, for the log.
+    fn signature(&self) -> String {
+        let name = self.caller.as_ref().ok().and_then(Caller::signature);
+        name.unwrap_or_else(|| "-".to_owned())
+    }
+
     /// The caller.
     ///
     /// # Errors
@@ -61,8 +68,17 @@ pub async fn recognise(State(app): State<Arc<App>>, mut request: Request, next: 
     {
         seat.trust();
     }
+    let name = tracing::enabled!(target: "access", tracing::Level::INFO).then(|| who.signature());
     request.extensions_mut().insert(who);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    response.extensions_mut().extend(signed(name));
+    response
+}
+
+fn signed(name: Option<String>) -> axum::http::Extensions {
+    let mut extensions = axum::http::Extensions::new();
+    name.map(|name| extensions.insert(Signature(name)));
+    extensions
 }
 
 fn bearer(app: &App, headers: &HeaderMap) -> AppResult<Caller> {

@@ -23,6 +23,8 @@ pub struct World {
     pub transport: &'static str,
     /// What the next server logs, as in `TINTYPE_LOG`.
     pub log_level: &'static str,
+    /// Where the next server tells how it is, as service managers want it.
+    pub notify: Option<PathBuf>,
     server: Option<Child>,
 }
 
@@ -38,6 +40,7 @@ impl World {
             program: program.into(),
             transport: "auto",
             log_level: "warn",
+            notify: None,
             server: None,
             ready: String::new(),
         }
@@ -70,6 +73,7 @@ impl World {
             .command(&["up", "--store"])
             .arg(self.path("store"))
             .args(extra)
+            .envs(self.notify.iter().map(|path| ("NOTIFY_SOCKET", path)))
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

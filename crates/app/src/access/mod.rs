@@ -84,6 +84,15 @@ impl Caller {
         }
     }
 
+    /// Is it the same user, or the same token that is nobody's?
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.user, &other.user) {
+            (None, None) => self.by == other.by,
+            (one, other) => one == other,
+        }
+    }
+
     /// Refuses whoever may not do `what`.
     pub fn must_be(&self, role: Role, what: &str) -> AppResult<()> {
         if self.role >= role {

@@ -11,6 +11,7 @@ pub mod report;
 pub mod request;
 pub mod schema;
 pub mod snapshot;
+pub mod task;
 
 pub use access::{
     LoginRequest, LogoutInfo, PasswordChange, RefreshRequest, Role, Secret, SessionMade,
@@ -29,13 +30,15 @@ pub use policy::{
 };
 pub use quota::{QuotaInfo, QuotaSet, QuotaState};
 pub use report::{
-    FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo, StoreInfo, StoreUpdate,
+    Figures, FsckFinding, FsckInfo, JobInfo, MountInfo, ScrubInfo, StatusInfo, StoreInfo,
+    StoreUpdate, SupportInfo,
 };
 pub use request::{
     CloneRequest, DeletedInfo, Empty, FsckRequest, MountRequest, RestoreInfo, RestoreRequest,
     ShutdownInfo, SnapshotSet, SyncInfo, SyncRequest, VolumeInfo,
 };
 pub use snapshot::{DeleteWish, SnapshotCreate, SnapshotInfo, SnapshotUpdate, SpaceInfo};
+pub use task::{Change, EventInfo, EventKind, TaskInfo, TaskState};
 
 use serde::{Deserialize, Deserializer};
 

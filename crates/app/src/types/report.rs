@@ -72,6 +72,59 @@ pub struct StatusInfo {
     pub warnings: Vec<String>,
 }
 
+/// What helps those who help. No secret is in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SupportInfo {
+    /// What the server was started with.
+    #[schema(value_type = Object)]
+    pub settings: serde_json::Value,
+    /// What there is to watch.
+    pub figures: Figures,
+    /// The last lines of the log, the oldest first.
+    pub log: Vec<String>,
+}
+
+/// What there is to watch: numbers that cost nothing to ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Figures {
+    /// The store takes changes.
+    pub healthy: bool,
+    /// When the server was started, in seconds since 1970.
+    pub started: u64,
+    /// Filesystems.
+    pub filesystems: u64,
+    /// Disks.
+    pub disks: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Mounted filesystems.
+    pub mounts: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// Bytes on disk that cleaning can still win back.
+    pub dead_bytes: u64,
+    /// Bytes written to mounts and not yet durable.
+    pub dirty_bytes: u64,
+    /// Steps of the background that are due.
+    pub reclaim_due: u64,
+    /// Commits since the start.
+    pub commits: u64,
+    /// Jobs that run.
+    pub jobs: u64,
+    /// Tasks that run.
+    pub tasks_running: u64,
+    /// Mounts and policies that are not as they should be.
+    pub problems: u64,
+    /// Quotas that are nearly used up, as of the last minute.
+    pub quota_warnings: u64,
+    /// Bytes that the store may take.
+    pub quota: Option<u64>,
+    /// Bytes that can still be written.
+    pub free_bytes: Option<u64>,
+    /// Connections to disks.
+    pub disk_connections: u64,
+}
+
 /// A store: how much it may take and does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoreInfo {

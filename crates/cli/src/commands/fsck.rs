@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tintype_app::types::{FsckFinding, FsckInfo, FsckRequest};
 use tintype_app::{App, AppOptions, AppResult, ErrorKind, NoMounter, until};
 
+use super::task;
 use crate::client::parse;
 use crate::error::{CliError, CliResult, STOPPED};
 use crate::options::Global;
@@ -24,11 +25,17 @@ pub struct Args {
     /// Check the store in this folder, that no server holds, instead of asking the server
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// Let it go on as a task, and print the task
+    #[arg(long, conflicts_with = "store")]
+    task: bool,
 }
 
 /// Checks; exit status 1 when something is wrong and was not repaired.
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
     let (repair, all) = (args.repair, args.all);
+    if args.task {
+        return task::begin(global, "/fsck", &FsckRequest { repair, all });
+    }
     let info: FsckInfo = match &args.store {
         Some(store) => alone(store, repair, all)?,
         None => parse(&global.client()?.post("/fsck", &FsckRequest { repair, all })?)?,

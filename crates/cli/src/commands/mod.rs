@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod completions;
+mod config;
 mod copy;
 mod demo;
 mod disk;
@@ -26,7 +27,10 @@ mod scrub;
 mod snapshot;
 mod status;
 mod store;
+mod support;
 mod sync;
+mod systemd;
+mod task;
 mod token;
 mod up;
 mod user;
@@ -67,6 +71,9 @@ impl Cli {
 enum Command {
     /// Run the server in the foreground
     Up(up::Args),
+    /// Check the configuration file of the server, or print what may stand in it
+    #[command(subcommand)]
+    Config(config::Command),
     /// Stop the server: flush, unmount, close
     Down,
     /// Show how the server and its store are
@@ -92,6 +99,9 @@ enum Command {
     /// Make snapshots by themselves, and let old ones go: schedules and retention
     #[command(subcommand)]
     Policy(policy::Command),
+    /// List, show, cancel and wait for long operations of the server
+    #[command(subcommand)]
+    Task(task::Command),
     /// Make everything written so far durable now
     Sync(sync::Args),
     /// Check the whole store, and repair it if asked to
@@ -135,6 +145,10 @@ enum Command {
     Weka(weka::Command),
     /// Play the main job on a temporary store, with real files
     Demo,
+    /// Collect what helps those who help into an archive: states, settings, last lines of the log; no data, no secrets
+    SupportBundle(support::Args),
+    /// Print a unit with which systemd runs the server
+    SystemdUnit,
     /// Print the description of the server's API (OpenAPI)
     Openapi,
     /// Print a completion script for a shell
@@ -149,6 +163,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
     let done = |()| ExitCode::SUCCESS;
     let ended = match cli.command {
         Command::Up(args) => up::run(global, args).map(done),
+        Command::Config(command) => config::run(global, &command).map(done),
         Command::Down => down::run(global).map(done),
         Command::Status => status::run(global).map(done),
         Command::Store(command) => store::run(global, &command).map(done),
@@ -158,6 +173,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::User(command) => user::run(global, command).map(done),
         Command::Token(command) => token::run(global, command).map(done),
         Command::Policy(command) => policy::run(global, command),
+        Command::Task(command) => task::run(global, &command),
         Command::Sync(args) => sync::run(global, args).map(done),
         Command::Fsck(args) => fsck::run(global, &args),
         Command::Scrub(args) => scrub::run(global, &args),
@@ -178,6 +194,8 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
         Command::Mount(args) => mount::run(global, &args).map(done),
         Command::Weka(command) => weka::run(global, command).map(done),
         Command::Demo => demo::run(global).map(done),
+        Command::SupportBundle(args) => support::run(global, &args).map(done),
+        Command::SystemdUnit => systemd::run().map(done),
         Command::Openapi => openapi::run().map(done),
         Command::Completions(args) => completions::run(global, &args).map(done),
         Command::Man(args) => man::run(global, &args).map(done),
@@ -261,6 +279,13 @@ mod tests {
             "weka fs snapshot delete home a -f",
             "weka fs snapshot access-point-naming-convention update NAME",
             "weka fs restore home a --force --preserved-overwritten-snapshot-name c",
+            "up --config f --log warn,access=info --log-format json",
+            "config check f --json",
+            "support-bundle f --fsck",
+            "systemd-unit",
+            "scrub --task",
+            "task list --state running --json",
+            "task wait 0123456789abcdef",
             "rewrite 12 -e a --iexclude b --exclude-file f --forget --new-host h --new-time 2026-01-01 --all-trees",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());
@@ -281,7 +306,6 @@ mod tests {
             "fs quota show a/b:/c",
             "snapshot delete",
             "status --server https://box --socket s",
-            "up --tls-self-signed",
             "user create a --role root",
         ] {
             let words = std::iter::once("tintype").chain(line.split_whitespace());

@@ -7,6 +7,7 @@ use tintype_app::types::ScrubInfo;
 use tintype_model::ByteSize;
 
 use super::fsck::{offline, print_findings};
+use super::task;
 use crate::client::parse;
 use crate::error::CliResult;
 use crate::options::Global;
@@ -18,10 +19,16 @@ pub struct Args {
     /// Scrub the store in this folder, that no server holds, instead of asking the server
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// Let it go on as a task, and print the task
+    #[arg(long, conflicts_with = "store")]
+    task: bool,
 }
 
 /// Scrubs; exit status 1 when something is damaged.
 pub fn run(global: &Global, args: &Args) -> CliResult<ExitCode> {
+    if args.task {
+        return task::begin(global, "/scrub", &serde_json::json!({}));
+    }
     let info: ScrubInfo = match &args.store {
         Some(store) => offline(store, tintype_app::App::scrub)?,
         None => parse(&global.client()?.post("/scrub", &serde_json::json!({}))?)?,

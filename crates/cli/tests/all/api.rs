@@ -116,6 +116,26 @@ fn lists_come_in_pages_that_hold_still() {
 }
 
 #[test]
+fn lists_are_filtered_by_patterns_of_names() {
+    let world = World::up();
+    for name in ["web-1", "web-2", "db"] {
+        world.ok(&format!("disk create {name} --size 1M"));
+        world.ok(&format!("snapshot create {name}@daily"));
+    }
+    world.ok("snapshot create db@by-hand");
+    let get = |path: &str| -> Vec<String> {
+        let said = world.shell(&format!("curl -sfS --unix-socket socket 'http://h/api/v1{path}'"));
+        let list: Vec<Value> = serde_json::from_str(&said).unwrap();
+        list.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(get("/disks?name=web-*"), ["web-1", "web-2"]);
+    assert_eq!(get("/disks?name=web-*&limit=1"), ["web-1"]);
+    assert_eq!(get("/disks?name=web"), Vec::<String>::new());
+    assert_eq!(get("/snapshots?name=by-????"), ["by-hand"]);
+    assert_eq!(get("/snapshots?filesystem=db&name=d*"), ["daily"]);
+}
+
+#[test]
 fn the_description_is_served_and_printed() {
     let mut world = World::empty();
     let printed: Value = serde_json::from_str(&world.ok("openapi")).unwrap();

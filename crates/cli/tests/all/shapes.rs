@@ -115,6 +115,11 @@ fn snapshots_of_repositories() {
 fn reports() {
     let world = World::up();
     assert_eq!(fields(&world.json("status")), documented("### A status"));
+    let wanted = documented("### A task");
+    let task = world.json("fsck --task");
+    assert_eq!(fields(&task), wanted);
+    assert_eq!(fields(&world.json(&format!("task wait {}", task["id"].as_str().unwrap()))), wanted);
+    assert_eq!(fields(&world.json("task list")[0]), wanted);
     let mut check = documented("### A check and a scrub");
     check.remove("bytes");
     assert_eq!(fields(&world.json("fsck")), check);

@@ -45,6 +45,11 @@ impl Asked {
         self.name("name")
     }
 
+    /// What stands at `{id}`.
+    pub fn id(&self) -> &str {
+        self.name("id")
+    }
+
     /// The volume at `{name}`.
     pub fn volume(&self) -> AppResult<VolumeName> {
         Ok(VolumeName::new(self.named())?)

@@ -12,7 +12,7 @@ const GRANULARITY: u64 = 4096;
 pub fn resource() -> Resource {
     let resource = Resource::new("disks", "Block devices, served over NBD")
         .list("/disks", named("list_disks", "All disks, by name"), |call| call.app.disk_list())
-        .post("/disks", named("create_disk", "Make a disk"), |call, wish: DiskCreate| {
+        .post("/disks", named("create_disk", "Make a disk").once(), |call, wish: DiskCreate| {
             call.app.disk_create(&wish)
         })
         .get("/disks/{name}", named("show_disk", "One disk"), |call| {
@@ -25,7 +25,7 @@ pub fn resource() -> Resource {
         )
         .delete(
             "/disks/{name}",
-            named("delete_disk", "Delete a disk; snapshots forbid it without force").query(
+            named("delete_disk", "Delete a disk; snapshots forbid it without force").long().query(
                 "force",
                 Value::Flag,
                 "also with its snapshots, and while clients use it",
@@ -49,7 +49,7 @@ pub fn resource() -> Resource {
         )
         .post(
             "/verify",
-            named("verify_disk", "Read a moment of a disk and check all checksums"),
+            named("verify_disk", "Read a moment of a disk and check all checksums").long(),
             |call, request: VerifyRequest| call.app.disk_verify(&request.moment),
         );
     images::add(resource)

@@ -12,7 +12,7 @@ pub fn resource() -> Resource {
         })
         .post(
             "/filesystems",
-            named("create_filesystem", "Make a filesystem"),
+            named("create_filesystem", "Make a filesystem").once(),
             |call, wish: FsCreate| call.app.fs_create(&wish),
         )
         .get("/filesystems/{name}", named("show_filesystem", "One filesystem"), |call| {
@@ -26,6 +26,7 @@ pub fn resource() -> Resource {
         .delete(
             "/filesystems/{name}",
             named("delete_filesystem", "Delete a filesystem; snapshots forbid it without force")
+                .long()
                 .query("force", Value::Flag, "also with its snapshots, and while programs use it"),
             |call| call.app.fs_delete(&call.asked.volume()?, call.asked.flag("force")),
         )

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body as AxumBody;
@@ -14,19 +15,25 @@ use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tintype_app::types::{DiskImport, DiskImported, ImageHead, ImageWish};
-use tintype_app::{App, AppError, AppResult};
+use tintype_app::{App, AppError, AppResult, Stop, TaskRun};
 use tintype_image::{Format, Stream};
 use tintype_model::{ByteSize, MomentName, SnapshotName, SnapshotRef};
 use tokio::sync::oneshot;
 
 use super::asked::Asked;
-use super::operation::{Content, Value, named};
+use super::deliver::task;
+use super::operation::{Content, Operation, Value, named};
 use super::resource::{Resource, json};
 use super::{Shared, answer, broken};
 use crate::file::FileWriter;
 use crate::handed::Handed;
 use crate::problem::{Problem, ProblemDocument};
 use crate::stream::{PieceWriter, Rest, incoming, outgoing};
+use crate::watched::Watched;
+use crate::who::Who;
+
+/// Between two looks at whether a task shall end.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Adds them to the disks.
 pub fn add(disks: Resource) -> Resource {
@@ -62,8 +69,28 @@ pub fn add(disks: Resource) -> Resource {
         )
 }
 
+/// A task that is there as long as the bytes flow.
+fn begin(
+    shared: &Shared,
+    operation: &Operation,
+    who: &Who,
+    asked: &Asked,
+) -> Result<TaskRun, Problem> {
+    let place = operation.path.replace("{name}", asked.named());
+    Ok(shared.app.task_begin(task(operation, who, place)?)?)
+}
+
+/// Waits for the wish that a task ends: whoever reads from a client that sends nothing is not left waiting.
+async fn asked_to(stop: Stop) {
+    while !stop.is_asked() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 async fn import(
     State(shared): State<Shared>,
+    Extension(operation): Extension<Arc<Operation>>,
+    Extension(who): Extension<Who>,
     Extension(asked): Extension<Arc<Asked>>,
     headers: HeaderMap,
     body: AxumBody,
@@ -77,14 +104,29 @@ async fn import(
     };
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
+    let run = begin(&shared, &operation, &who, &asked)?;
+    run.progress().expect(length.unwrap_or_default());
     let (reader, feed) = incoming(body, Rest::Take);
+    let reader = Watched::new(reader, &run);
     // It goes on when whoever asked has gone: then the body ends with an error, and so does the import.
-    tokio::spawn(feed);
-    answer(&shared, move |app| app.disk_import(&wish, &mut Stream::new(reader, length))).await
+    let stop = run.stop().clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = feed => {}
+            () = asked_to(stop) => {}
+        }
+    });
+    answer(&shared, move |app| {
+        let import = || app.disk_import(&wish, &mut Stream::new(reader, length));
+        run.run(import, |made| serde_json::to_value(made).ok())
+    })
+    .await
 }
 
 async fn export(
     State(shared): State<Shared>,
+    Extension(operation): Extension<Arc<Operation>>,
+    Extension(who): Extension<Who>,
     Extension(asked): Extension<Arc<Asked>>,
     handed: Option<Extension<Handed>>,
 ) -> Result<Response, Problem> {
@@ -94,7 +136,9 @@ async fn export(
         None => {}
         Some("file") => {
             let handed = handed.map(|Extension(handed)| handed).unwrap_or_default();
-            return Ok(export_into(app, wish, handed.take()?));
+            let file = handed.take()?;
+            let run = begin(&shared, &operation, &who, &asked)?;
+            return Ok(export_into(app, wish, file, run));
         }
         Some(_) => {
             let object = "query into";
@@ -102,14 +146,18 @@ async fn export(
         }
     }
     let (told, head) = oneshot::channel();
+    let run = begin(&shared, &operation, &who, &asked)?;
+    let (stop, progress) = (run.stop().clone(), run.progress().clone());
     let job = tokio::task::spawn_blocking(move || {
-        app.disk_export(&wish, |head: ImageHead| {
+        let begun = |head: ImageHead| {
+            progress.expect(head.length.unwrap_or(head.data));
             let (writer, body) = outgoing(head.length);
             // Who asked may have gone: then the first write fails.
             drop(told.send((head, body)));
-            Ok(writer)
-        })
-        .inspect_err(|error| tracing::warn!(%error, "an export did not end well"))
+            Ok(Watched::with(writer, stop, progress))
+        };
+        run.run(|| app.disk_export(&wish, begun), |()| None)
+            .inspect_err(|error| tracing::warn!(%error, "an export did not end well"))
     });
     match head.await {
         Ok((head, body)) => {
@@ -154,11 +202,11 @@ pub enum ExportLine {
 const STEP: u64 = 16 << 20;
 
 /// Writes the image to the file. The answer is lines: [`ExportLine`]. When nobody takes them any more, it ends.
-fn export_into(app: Arc<App>, wish: ImageWish, file: File) -> Response {
+fn export_into(app: Arc<App>, wish: ImageWish, file: File, run: TaskRun) -> Response {
     let (lines, body) = outgoing(None);
     tokio::task::spawn_blocking(move || {
         let lines = Lines(Arc::new(Mutex::new(lines)));
-        let last = write_into(&app, &wish, file, &lines);
+        let last = write_into(&app, &wish, file, &lines, run);
         // Who asked may have gone.
         drop(lines.tell(&last));
     });
@@ -177,10 +225,12 @@ impl Lines {
     }
 }
 
-fn write_into(app: &App, wish: &ImageWish, file: File, lines: &Lines) -> ExportLine {
+fn write_into(app: &App, wish: &ImageWish, file: File, lines: &Lines, run: TaskRun) -> ExportLine {
     let mut done = None;
     let broken = Arc::new(Mutex::new(None));
-    let written = app.disk_export(wish, |head| {
+    let (stop, progress) = (run.stop().clone(), run.progress().clone());
+    let begun = |head: ImageHead| {
+        progress.expect(head.length.unwrap_or(head.data));
         // Who asked may have gone: then the first piece fails.
         drop(lines.tell(&ExportLine::Begun { bytes: head.length.unwrap_or(head.data) }));
         done = Some(ExportLine::Done { image: head.uuid, size: head.size });
@@ -192,8 +242,10 @@ fn write_into(app: &App, wish: &ImageWish, file: File, lines: &Lines) -> ExportL
             told = at;
             lines.tell(&ExportLine::Reached(at))
         };
-        Ok(FileWriter::new(file, head.length, Arc::clone(&broken), reached))
-    });
+        let writer = FileWriter::new(file, head.length, Arc::clone(&broken), reached);
+        Ok(Watched::with(writer, stop, progress))
+    };
+    let written = run.run(|| app.disk_export(wish, begun), |()| None);
     match (written, broken.lock().take(), done) {
         (Ok(()), _, Some(done)) => done,
         (_, Some(why), _) => ExportLine::Unwritable(why),

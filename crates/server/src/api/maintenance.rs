@@ -1,9 +1,11 @@
 //! `/store`, `/status`, `/sync`, `/fsck`, `/scrub`, `/shutdown`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::Response;
-use tintype_app::types::{Empty, FsckRequest, ShutdownInfo, StoreUpdate, SyncRequest};
+use tintype_app::types::{Empty, FsckRequest, ShutdownInfo, StoreUpdate, SupportInfo, SyncRequest};
 
 use super::operation::{Content, named};
 use super::resource::{Resource, json};
@@ -25,18 +27,29 @@ pub fn resource() -> Resource {
         })
         .post(
             "/sync",
-            named("sync", "Make everything durable now"),
+            named("sync", "Make everything durable now").long(),
             |call, request: SyncRequest| call.app.sync(request.filesystem.as_ref()),
         )
         .post(
             "/fsck",
-            named("fsck", "Check the store and its volumes, and repair them if asked to"),
+            named("fsck", "Check the store and its volumes, and repair them if asked to").long(),
             |call, request: FsckRequest| call.app.fsck(request.repair, request.all),
         )
         .post(
             "/scrub",
-            named("scrub", "Read all data and check all checksums"),
+            named("scrub", "Read all data and check all checksums").long(),
             |call, Empty {}| call.app.scrub(),
+        )
+        .bare(
+            Method::GET,
+            "/support",
+            named(
+                "show_support",
+                "What helps those who help: settings, numbers, last lines of the log",
+            ),
+            Content::Nothing,
+            json::<SupportInfo>(),
+            support,
         )
         .bare(
             Method::POST,
@@ -46,6 +59,15 @@ pub fn resource() -> Resource {
             json::<ShutdownInfo>(),
             shutdown,
         )
+}
+
+async fn support(State(shared): State<Shared>) -> Result<Response, Problem> {
+    let known = Arc::clone(&shared.support);
+    answer(&shared, move |app| {
+        let (settings, log) = (known.settings.clone(), known.log.lines());
+        Ok(SupportInfo { settings, figures: app.figures()?, log })
+    })
+    .await
 }
 
 async fn shutdown(State(shared): State<Shared>) -> Result<Response, Problem> {

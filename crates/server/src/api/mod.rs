@@ -6,18 +6,24 @@
 
 mod access;
 mod asked;
+mod deliver;
 mod disks;
+mod events;
 mod filesystems;
 mod images;
 mod maintenance;
+mod meter;
+mod metrics;
 mod openapi;
 mod operation;
 mod pages;
+mod pattern;
 mod policies;
 mod quotas;
 mod resource;
 mod roles;
 mod snapshots;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -25,7 +31,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
@@ -34,8 +40,11 @@ use tokio::sync::Notify;
 
 use self::resource::Resource;
 use crate::problem::Problem;
+use crate::recent::RecentLog;
+use crate::trace::trace;
 use crate::who::recognise;
 
+pub use events::Wake;
 pub use images::ExportLine;
 pub use resource::read_body;
 pub use roles::{Access, access};
@@ -47,6 +56,18 @@ pub struct Shared {
     pub app: Arc<App>,
     /// Rings when the server shall stop.
     pub stop: Arc<Notify>,
+    /// Wakes those who listen to events.
+    pub wake: Wake,
+    /// What those who help want to know.
+    pub support: Arc<Support>,
+}
+
+/// What a server knows of itself, for those who help.
+pub struct Support {
+    /// The last lines of the log.
+    pub log: RecentLog,
+    /// What it was started with.
+    pub settings: serde_json::Value,
 }
 
 /// Large enough for a list of every snapshot of a store.
@@ -62,6 +83,8 @@ fn resources() -> Vec<Resource> {
         policies::resource(),
         maintenance::resource(),
         access::resource(),
+        tasks::resource(),
+        events::resource(),
     ]
 }
 
@@ -78,17 +101,22 @@ pub fn router(shared: Shared) -> Router {
     let serve_document = move || async move {
         ([(header::CONTENT_TYPE, "application/json")], document).into_response()
     };
+    let operations: Arc<[_]> =
+        resources.iter().flat_map(|resource| resource.operations.iter().cloned()).collect();
+    let serve_metrics = move |shared, request| metrics::serve(shared, operations, request);
     let routes = resources.iter().fold(Router::new(), |all, one| all.merge(one.router()));
     Router::new()
         .route(openapi::PATH, get(serve_document))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(serve_metrics))
         .nest("/api/v1", routes)
         .nest("/api/v2", crate::weka::router())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(Arc::clone(&shared.app), recognise))
+        .layer(from_fn(trace))
         .with_state(shared)
 }
 
@@ -141,7 +169,9 @@ where
     let app = Arc::clone(&shared.app);
     let stop = Stop::default();
     let _leaves = Leaves(stop.clone());
+    let span = tracing::Span::current();
     let work = move || {
+        let _inside = span.enter();
         let done = until(&stop, || work(&app));
         if stop.is_asked() {
             tracing::info!(

@@ -16,6 +16,8 @@ use utoipa::openapi::{
     ResponseBuilder, Type,
 };
 
+use tintype_app::types::TaskInfo;
+
 use super::operation::{Content, Operation, Param};
 use super::resource::Resource;
 use super::roles::Access;
@@ -77,8 +79,10 @@ fn method(method: &Method) -> HttpMethod {
 }
 
 fn described(tag: &str, operation: &Operation) -> utoipa::openapi::path::Operation {
-    let parameters: Vec<Parameter> =
-        names(&operation.path).chain(operation.query.iter().map(in_query)).collect();
+    let parameters: Vec<Parameter> = names(&operation.path)
+        .chain(operation.query.iter().map(in_query))
+        .chain(headers(operation))
+        .collect();
     let mut answer = ResponseBuilder::new().description("Done");
     if let Some((media, content)) = operation.answer.described() {
         answer = answer.content(media, content);
@@ -87,7 +91,7 @@ fn described(tag: &str, operation: &Operation) -> utoipa::openapi::path::Operati
     let failure = ResponseBuilder::new()
         .description("It was refused or failed")
         .content(PROBLEM, ContentBuilder::new().schema(Some(problem)).build());
-    OperationBuilder::new()
+    let described = OperationBuilder::new()
         .tag(tag)
         .operation_id(Some(operation.id.clone()))
         .summary(Some(operation.summary))
@@ -102,9 +106,35 @@ fn described(tag: &str, operation: &Operation) -> utoipa::openapi::path::Operati
             let required = if required { Required::True } else { Required::False };
             RequestBodyBuilder::new().content(media, content).required(Some(required)).build()
         }))
-        .response("200", answer)
-        .response("default", failure)
-        .build()
+        .response("200", answer);
+    let described = if operation.long {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(TaskInfo::name())));
+        let answer = ResponseBuilder::new()
+            .description("It goes on as a task, as was preferred")
+            .content("application/json", content.build());
+        described.response("202", answer)
+    } else {
+        described
+    };
+    described.response("default", failure).build()
+}
+
+/// The headers that change how an operation is served.
+fn headers(operation: &Operation) -> impl Iterator<Item = Parameter> {
+    let header = |name: &str, text: &str, schema: ObjectBuilder| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .description(Some(text))
+            .schema(Some(schema.schema_type(Type::String)))
+            .build()
+    };
+    let later = "respond-async: answer 202 with a task that does it";
+    let later = operation.long.then(|| header("Prefer", later, ObjectBuilder::new()));
+    let key = "a key of the client's: the same request again within 24 hours gets the same answer";
+    let length = ObjectBuilder::new().min_length(Some(1)).max_length(Some(255));
+    let key = operation.once.then(|| header("Idempotency-Key", key, length));
+    later.into_iter().chain(key)
 }
 
 /// The `{names}` of a path.

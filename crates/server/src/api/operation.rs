@@ -3,12 +3,15 @@
 //! One value per operation. Routes, the check of roles and queries, and the OpenAPI document are all made from it, so they cannot say
 //! different things. It does no work itself.
 
+use std::sync::Arc;
+
 use axum::http::Method;
 use tintype_app::{AppError, AppResult};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ContentBuilder, KnownFormat, ObjectBuilder, RefOr, SchemaFormat, Type};
 
 use super::asked::Pairs;
+use super::meter::Meter;
 use super::roles::Access;
 
 /// What the value of a query parameter is.
@@ -48,6 +51,8 @@ pub enum Content {
     Json(Box<RefOr<Schema>>, Vec<(String, RefOr<Schema>)>),
     /// Bytes of this media type.
     Bytes(&'static str),
+    /// Text of this media type, in which values of these schemas come one by one.
+    Lines(&'static str, Vec<(String, RefOr<Schema>)>),
 }
 
 /// One operation.
@@ -69,6 +74,12 @@ pub struct Operation {
     pub body: Content,
     /// What comes out.
     pub answer: Content,
+    /// It can become a task.
+    pub long: bool,
+    /// It can carry a key, and is done once then.
+    pub once: bool,
+    /// What it was asked for.
+    pub meter: Arc<Meter>,
 }
 
 /// The part of an operation that its resource writes down.
@@ -77,14 +88,28 @@ pub struct Spec {
     pub(super) id: String,
     pub(super) summary: &'static str,
     pub(super) query: Vec<Param>,
+    pub(super) long: bool,
+    pub(super) once: bool,
 }
 
 /// An operation of this name.
 pub fn named(id: impl Into<String>, summary: &'static str) -> Spec {
-    Spec { id: id.into(), summary, query: Vec::new() }
+    Spec { id: id.into(), summary, query: Vec::new(), long: false, once: false }
 }
 
 impl Spec {
+    /// It can take long: who prefers that gets a task.
+    pub fn long(mut self) -> Self {
+        self.long = true;
+        self
+    }
+
+    /// It makes something: with a key of the client's it is done once.
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
     /// With a query parameter.
     pub fn query(mut self, name: &'static str, value: Value, text: &'static str) -> Self {
         self.query.push(Param { name, text, value, required: false, many: false });
@@ -207,8 +232,9 @@ impl Content {
                 "application/json",
                 ContentBuilder::new().schema(Some(RefOr::clone(schema))).build(),
             )),
-            Self::Bytes(media) => {
-                Some((*media, ContentBuilder::new().schema(Some(bytes())).build()))
+            Self::Bytes(media) | Self::Lines(media, _) => {
+                let schema = if matches!(self, Self::Bytes(_)) { bytes() } else { text() };
+                Some((*media, ContentBuilder::new().schema(Some(schema)).build()))
             }
         }
     }
@@ -216,10 +242,14 @@ impl Content {
     /// The named schemas in it.
     pub fn schemas(&self) -> &[(String, RefOr<Schema>)] {
         match self {
-            Self::Json(_, schemas) => schemas,
-            _ => &[],
+            Self::Json(_, schemas) | Self::Lines(_, schemas) => schemas,
+            Self::Nothing | Self::Bytes(_) => &[],
         }
     }
+}
+
+fn text() -> RefOr<Schema> {
+    RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build()))
 }
 
 fn bytes() -> RefOr<Schema> {
@@ -245,6 +275,9 @@ mod tests {
             query: spec.query,
             body: Content::Nothing,
             answer: Content::Nothing,
+            long: false,
+            once: false,
+            meter: Arc::default(),
         }
     }
 

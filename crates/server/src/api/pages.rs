@@ -14,6 +14,7 @@ use tintype_app::types::{DiskInfo, FsInfo, SnapshotInfo};
 
 use super::asked::{Asked, Call};
 use super::operation::{Spec, Value};
+use super::pattern::fits;
 use super::{Shared, json_bytes, on_pool};
 use crate::disk_server::escaped;
 use crate::problem::Problem;
@@ -21,8 +22,16 @@ use crate::who::Who;
 
 /// Something that lists hold, each with a key of its own.
 pub trait Listed {
+    /// Whether they have names that people give.
+    const NAMED: bool = true;
+
     /// Sorts as the list does.
     fn key(&self) -> String;
+
+    /// Its name.
+    fn name(&self) -> String {
+        self.key()
+    }
 }
 
 impl Listed for FsInfo {
@@ -43,10 +52,16 @@ impl Listed for SnapshotInfo {
         let time = self.time.as_nanosecond().max(0);
         format!("{time:022}.{}@{}", self.volume, self.name)
     }
+
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
 }
 
 /// An operation with the parameters of pages.
-pub fn parameters(spec: Spec) -> Spec {
+pub fn parameters<T: Listed>(spec: Spec) -> Spec {
+    let text = "only those whose names fit this pattern: * stands for any letters, ? for one";
+    let spec = if T::NAMED { spec.query("name", Value::Text, text) } else { spec };
     spec.query("limit", Value::Number, "at most so many; the header Link names the next page")
         .query("page_after", Value::Text, "go on behind this place of the list, as Link says")
 }
@@ -64,7 +79,10 @@ where
     F: Fn(&Call) -> AppResult<Vec<T>> + Send + 'static,
 {
     let (body, link) = on_pool(shared, move |app| {
-        let items = work(&Call { app, asked: &asked, who: &who })?;
+        let mut items = work(&Call { app, asked: &asked, who: &who })?;
+        if let Some(pattern) = asked.text("name") {
+            items.retain(|item| fits(pattern, &item.name()));
+        }
         let (items, next) = page(items, asked.parsed("limit")?, asked.text("page_after"));
         let link = next.map(|key| link(&path, &asked, &key));
         Ok((json_bytes(&items)?, link))

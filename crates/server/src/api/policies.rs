@@ -29,7 +29,7 @@ pub fn resource() -> Resource {
         })
         .post(
             "/policies",
-            named("create_policy", "Make a policy, attached to the volumes that it names"),
+            named("create_policy", "Make a policy, attached to the volumes that it names").once(),
             |call, PolicyWish(document): PolicyWish| call.app.policy_create(&document),
         )
         .get("/policies/{name}", named("show_policy", "One policy"), |call| {
@@ -68,7 +68,7 @@ fn more(resource: Resource) -> Resource {
         )
         .post(
             "/policies/{name}/run",
-            named("run_policy", "Make the snapshots of a policy now"),
+            named("run_policy", "Make the snapshots of a policy now").once().long(),
             |call, request: PolicyRunRequest| call.app.policy_run(&name(call.asked)?, &request),
         )
         .get(

@@ -8,6 +8,8 @@ use super::pages::Listed;
 use super::resource::Resource;
 
 impl Listed for QuotaInfo {
+    const NAMED: bool = false;
+
     /// By the bytes of the path: names that are no UTF-8 look alike as text.
     fn key(&self) -> String {
         let plain = || self.path.bytes().map(|byte| format!("{byte:02x}")).collect();

@@ -5,7 +5,7 @@
 //! here: names, queries and bodies are read, refusals become problem documents, the work goes to the blocking pool.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Bytes, HttpBody};
@@ -17,16 +17,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tintype_app::{AppError, AppResult};
+use tintype_app::{App, AppError, AppResult};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ArrayBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 
 use super::asked::{Asked, Call};
+use super::deliver::Wish;
 use super::operation::{Content, Operation, Spec};
 use super::pages::{self, Listed};
 use super::roles::{self, Access};
-use super::{BODY_BYTES_MAX, Shared, answer};
+use super::{BODY_BYTES_MAX, Shared, broken, json_bytes};
 use crate::problem::Problem;
 use crate::who::Who;
 
@@ -51,8 +52,10 @@ pub struct NoBody;
 pub trait RequestBody: Sized + Send + 'static {
     /// How it is described.
     fn content() -> Content;
-    /// Reads it.
-    fn read(request: Request) -> impl Future<Output = Result<Self, Problem>> + Send;
+    /// Takes its bytes.
+    fn take(request: Request) -> impl Future<Output = Result<Bytes, Problem>> + Send;
+    /// Reads them.
+    fn read(bytes: &[u8]) -> Result<Self, Problem>;
 }
 
 impl RequestBody for NoBody {
@@ -60,7 +63,11 @@ impl RequestBody for NoBody {
         Content::Nothing
     }
 
-    async fn read(_: Request) -> Result<Self, Problem> {
+    async fn take(_: Request) -> Result<Bytes, Problem> {
+        Ok(Bytes::new())
+    }
+
+    fn read(_: &[u8]) -> Result<Self, Problem> {
         Ok(Self)
     }
 }
@@ -70,10 +77,13 @@ impl<T: DeserializeOwned + ToSchema + Send + 'static> RequestBody for T {
         json::<T>()
     }
 
-    /// An empty one reads as `{}`.
-    async fn read(request: Request) -> Result<Self, Problem> {
-        let bytes = read_body(request).await?;
-        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    async fn take(request: Request) -> Result<Bytes, Problem> {
+        read_body(request).await
+    }
+
+    /// None at all reads as `{}`.
+    fn read(bytes: &[u8]) -> Result<Self, Problem> {
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
         serde_json::from_slice(text).map_err(|error| {
             let remedy = "/api/v1/openapi.json and docs/cli.md describe the fields.";
             AppError::invalid("request body", error.to_string(), remedy).into()
@@ -139,8 +149,12 @@ impl Resource {
     {
         let handler = move |State(shared): State<Shared>, request: Request| async move {
             let (asked, who) = (asked(&request), who(&request));
-            let body = B::read(request).await?;
-            answer(&shared, move |app| work(&Call { app, asked: &asked, who: &who }, body)).await
+            let wish = wish(&request, &who)?;
+            let bytes = B::take(request).await?;
+            let body = B::read(&bytes)?;
+            let work =
+                move |app: &App| json_bytes(&work(&Call { app, asked: &asked, who: &who }, body)?);
+            wish.serve(&shared, &bytes, Box::new(work)).await
         };
         self.bare(method, path, spec, B::content(), json::<T>(), handler)
     }
@@ -160,7 +174,14 @@ impl Resource {
         let (items, schemas) = reference::<T>();
         let array = RefOr::T(Schema::Array(ArrayBuilder::new().items(items).build()));
         let content = Content::Json(Box::new(array), schemas);
-        self.bare(Method::GET, path, pages::parameters(spec), Content::Nothing, content, handler)
+        self.bare(
+            Method::GET,
+            path,
+            pages::parameters::<T>(spec),
+            Content::Nothing,
+            content,
+            handler,
+        )
     }
 
     /// An operation whose handler does all by itself, but for names and queries: bodies as streams.
@@ -177,7 +198,7 @@ impl Resource {
         H: Handler<A, Shared>,
         A: 'static,
     {
-        let Spec { id, summary, query } = spec;
+        let Spec { id, summary, query, long, once } = spec;
         let path = path.to_owned();
         let operation = Arc::new(Operation {
             method,
@@ -188,6 +209,9 @@ impl Resource {
             query,
             body,
             answer,
+            long,
+            once,
+            meter: Arc::default(),
         });
         // Every method that is declared here has a filter.
         let filter = MethodFilter::try_from(operation.method.clone()).unwrap_or(MethodFilter::GET);
@@ -216,13 +240,21 @@ pub async fn read_body(request: Request) -> Result<Bytes, Problem> {
 
 /// What stands before every operation: whoever gets past it may be served.
 async fn admit(State(operation): State<Arc<Operation>>, request: Request, next: Next) -> Response {
-    if let Err(error) = permit(&operation, &request) {
+    let began = Instant::now();
+    let response = enter(&operation, request, next).await;
+    operation.meter.note(response.status().as_u16(), began.elapsed());
+    response
+}
+
+async fn enter(operation: &Arc<Operation>, request: Request, next: Next) -> Response {
+    if let Err(error) = permit(operation, &request) {
         return Problem::from(error).into_response();
     }
     let (mut parts, body) = request.into_parts();
-    match Asked::read(&mut parts, &operation).await {
+    match Asked::read(&mut parts, operation).await {
         Ok(asked) => {
             parts.extensions.insert(Arc::new(asked));
+            parts.extensions.insert(Arc::clone(operation));
             next.run(Request::from_parts(parts, body)).await
         }
         Err(problem) => problem.into_response(),
@@ -239,8 +271,16 @@ fn permit(operation: &Operation, request: &Request) -> AppResult<()> {
     }
 }
 
+/// How it wants to be served. The operation is there: [`admit`] has put it there.
+fn wish(request: &Request, who: &Who) -> Result<Wish, Problem> {
+    let operation = request.extensions().get::<Arc<Operation>>().cloned();
+    let operation = operation.ok_or_else(|| broken(&"a request that was not admitted"))?;
+    let place = request.uri().path_and_query().map_or("/", |place| place.as_str()).to_owned();
+    Wish::read(operation, who.clone(), place, request.headers())
+}
+
 /// Who asks.
-fn who(request: &Request) -> Who {
+pub fn who(request: &Request) -> Who {
     request.extensions().get::<Who>().cloned().unwrap_or_default()
 }
 
@@ -256,7 +296,7 @@ pub fn json<T: ToSchema>() -> Content {
 }
 
 /// A type by its name, and all that have to be known for it.
-fn reference<T: ToSchema>() -> (RefOr<Schema>, Vec<(String, RefOr<Schema>)>) {
+pub fn reference<T: ToSchema>() -> (RefOr<Schema>, Vec<(String, RefOr<Schema>)>) {
     let name = T::name();
     let mut schemas = vec![(name.to_string(), T::schema())];
     T::schemas(&mut schemas);

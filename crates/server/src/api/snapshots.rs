@@ -27,7 +27,7 @@ pub fn resource() -> Resource {
         )
         .post(
             "/snapshots",
-            named("create_snapshot", "Take a snapshot"),
+            named("create_snapshot", "Take a snapshot").once().long(),
             |call, mut wish: SnapshotCreate| {
                 // Nobody takes snapshots in the name of somebody else.
                 if let Some(name) = call.caller()?.signature() {
@@ -38,7 +38,7 @@ pub fn resource() -> Resource {
         )
         .post(
             "/snapshots/delete",
-            named("delete_snapshots", "Delete snapshots: all of them or none"),
+            named("delete_snapshots", "Delete snapshots: all of them or none").long(),
             |call, set: SnapshotSet| call.app.snapshot_delete(&set.snapshots),
         )
         .get(
@@ -77,19 +77,19 @@ fn one(resource: Resource, kind: &str, prefix: &str) -> Resource {
                 call.app.snapshot_update(&call.asked.snapshot()?, &update)
             },
         )
-        .delete(&path, named(id("delete"), "Delete a snapshot"), |call| {
+        .delete(&path, named(id("delete"), "Delete a snapshot").long(), |call| {
             call.app.snapshot_delete(&[call.asked.snapshot()?])
         })
         .post(
             &format!("{path}/restore"),
-            named(id("restore"), "Bring the volume back to this moment"),
+            named(id("restore"), "Bring the volume back to this moment").long(),
             |call, request: RestoreRequest| {
                 call.app.snapshot_restore(&call.asked.snapshot()?, request.keep.as_ref())
             },
         )
         .post(
             &format!("{path}/clone"),
-            named(id("clone"), "Make a volume that starts from this moment"),
+            named(id("clone"), "Make a volume that starts from this moment").once().long(),
             |call, request: CloneRequest| {
                 call.may_mount(request.mount.as_ref())?;
                 call.app.snapshot_clone(&call.asked.snapshot()?, &request)
