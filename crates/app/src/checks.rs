@@ -66,7 +66,8 @@ impl App {
     pub fn fsck(&self, repair: bool, all: bool) -> AppResult<FsckInfo> {
         let store = self.store()?;
         let volumes = store.volumes();
-        let job = self.jobs.begin("fsck", 1 + volumes.len() as u64);
+        let snapshots = if all { store.snapshots(None).len() as u64 } else { 0 };
+        let job = self.jobs.begin("fsck", 1 + volumes.len() as u64 + snapshots);
         let wanted = || stop::check().map_err(|e| store_error("fsck", &e));
         let checked = trees::fsck(&store, repair);
         let mut info = checked.map_err(|e| store_error(&self.store_object(), &e))?;
@@ -77,6 +78,7 @@ impl App {
             for snapshot in &snapshots {
                 wanted()?;
                 self.check_snapshot(&store, volume, snapshot, &mut info);
+                job.step(1);
             }
             wanted()?;
             job.step(1);

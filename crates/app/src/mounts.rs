@@ -95,6 +95,20 @@ impl App {
         self.mounts.lock().get(&id).filter(|mounted| mounted.mount.is_alive()).cloned()
     }
 
+    /// The folder of the store has one place for mounts: a mount elsewhere in it would hide what the store needs.
+    fn refuse_store(&self, dir: &Path) -> AppResult<()> {
+        let inside = place(dir);
+        let store = self.store_path();
+        if !inside.starts_with(store) || inside.starts_with(store.join("mnt")) {
+            return Ok(());
+        }
+        Err(AppError::invalid(
+            format!("mount folder {}", dir.display()),
+            format!("lies in the store {}", store.display()),
+            format!("Choose a folder elsewhere, or under {}.", store.join("mnt").display()),
+        ))
+    }
+
     /// One folder shows one filesystem: a second mount would hide the first.
     fn refuse_shown(&self, dir: &Path) -> AppResult<()> {
         let wanted = place(dir);
@@ -119,6 +133,9 @@ impl App {
     pub(crate) fn mount_now(&self, volume: &Volume, dir: &Path, below: Below) -> AppResult<()> {
         let name = &volume.meta.name;
         let object = format!("filesystem {name}");
+        if below == Below::Nothing {
+            self.refuse_store(dir)?;
+        }
         // Somebody else may have unmounted it: let go of what is left.
         self.let_go(volume.id)?;
         self.refuse_shown(dir)?;

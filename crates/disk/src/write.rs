@@ -18,8 +18,7 @@ impl Disk {
     /// # Errors
     /// The range does not lie inside the disk, a limit forbids it ([`DiskError::NoRoom`]), or the store failed.
     pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.limits.refresh(&self.store);
-        self.store.admit(true)?;
+        self.limits.admit(&self.store, data.len())?;
         self.edit(|state, olds| {
             check_range(state.head.size, offset, data.len() as u64)?;
             if data.is_empty() {

@@ -61,6 +61,9 @@ impl Edit<'_> {
 
     /// Takes set-id bits and capabilities away.
     pub(crate) fn kill_privileges(&mut self, who: &Caller, ino: u64) -> Result<()> {
+        if self.inode(ino)?.is_dir() {
+            return Ok(());
+        }
         self.change(ino)?.kill_set_id(|gid| caller::keeps_set_group_id(who, gid));
         if self.has_capability(ino)? {
             self.erase_xattr(ino, CAPABILITY)?;

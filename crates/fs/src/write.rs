@@ -67,8 +67,7 @@ impl Tree {
         data: &[u8],
         flags: WriteFlags,
     ) -> Result<usize> {
-        self.limits.refresh(&self.store);
-        self.store.admit(true)?;
+        self.limits.admit(&self.store, data.len())?;
         let asked = Asked { ino, offset, data, flags };
         self.edit_blocks(|edit, olds| edit.write(self, olds, who, &asked))
     }

@@ -6,7 +6,7 @@ mod samples;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use tintype_segments::*;
@@ -173,7 +173,8 @@ struct Crowded {
     files: Arc<MemoryFiles>,
     /// Bytes that `settle` finds never reached the disk: they read as zeros afterwards.
     lost: Option<(SegmentId, u64, usize)>,
-    settled: AtomicBool,
+    /// A bit for each file that was settled.
+    settled: AtomicU64,
 }
 
 impl SegmentFiles for Crowded {
@@ -187,7 +188,7 @@ impl SegmentFiles for Crowded {
         self.files.read_at(id, offset, buf)?;
         if let Some((lost, at, len)) = self.lost
             && lost == id
-            && self.settled.load(Ordering::SeqCst)
+            && self.settled.load(Ordering::SeqCst) & 1 << id.0 > 0
         {
             let gone = at..at + len as u64;
             let bytes = (offset..).zip(buf).filter(|(place, _)| gone.contains(place));
@@ -205,7 +206,7 @@ impl SegmentFiles for Crowded {
         Err(io::ErrorKind::StorageFull.into())
     }
     fn settle(&self, id: SegmentId) -> io::Result<()> {
-        self.settled.store(true, Ordering::SeqCst);
+        self.settled.fetch_or(1 << id.0, Ordering::SeqCst);
         self.files.settle(id)
     }
     fn remove(&self, id: SegmentId) -> io::Result<()> {
@@ -221,12 +222,12 @@ fn a_killed_store_opens_where_no_copy_has_room_unless_the_disk_lacks_what_memory
     let files = Arc::new(MemoryFiles::new());
     let places = run(&open(&files), 40, 100).1;
     let lost = places.iter().find_map(|stored| match stored.place {
-        // A byte of the payload: no walk of headers sees it.
-        Place::At { segment, offset } => Some((segment, offset + 10, 1)),
+        // Bytes of the payload: no walk of headers sees it.
+        Place::At { segment, offset } => Some((segment, offset + 10, 40)),
         Place::Inline(_) => None,
     });
     let crowded = |lost| {
-        let settled = AtomicBool::new(false);
+        let settled = AtomicU64::new(0);
         let files: Arc<dyn SegmentFiles> =
             Arc::new(Crowded { files: Arc::clone(&files), lost, settled });
         Segments::open(files, OPTIONS)

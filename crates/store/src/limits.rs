@@ -5,6 +5,7 @@
 //! What snapshots hold is asked from the store at most once in a while. Records are counted while the tree is
 //! open, from what the store says at its opening: see [`Limits::records_at_opening`].
 
+use crate::error::Result;
 use crate::store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ struct Known {
     space: Option<Space>,
     /// Bytes of the disk that are left alone.
     reserve: u64,
+    /// Bytes that data which was accepted meanwhile may still take: all but what the store keeps for itself.
+    data: Option<u64>,
     asked: Option<Instant>,
 }
 
@@ -149,10 +152,48 @@ impl Limits {
         let mut known = self.known.lock();
         known.space = space.map(|(total, free)| (total, free.saturating_sub(waiting)));
         known.reserve = space.map_or(0, |(total, _)| slack(total).saturating_add(kept));
+        known.data = space.map(|(_, free)| free.saturating_sub(waiting).saturating_sub(kept));
         known.snapshots = snapshots;
         if known.commits != commits || held != known.held {
             (known.held, known.commits, known.replaced) = (held, commits, 0);
         }
+    }
+
+    /// Refreshes the figures, and refuses data for which the disk has no room, also where it replaces other data: that goes only after
+    /// what replaces it is on disk. What was accepted without room would keep everything after it waiting, deletes too. When
+    /// room is short, it waits a moment for what is freed. Not to be called under a tree's lock.
+    ///
+    /// # Errors
+    /// [`crate::StoreError::TooMuchWaits`], or the store has stopped.
+    pub fn admit(&self, store: &Store, bytes: usize) -> Result<()> {
+        self.refresh(store);
+        store.admit(true)?;
+        let wanted = (bytes as u64).saturating_add(bytes as u64 / 8).saturating_add(BLOCK);
+        if self.take(wanted) {
+            return Ok(());
+        }
+        // The figures may count twice what was written twice.
+        self.refresh_now(store);
+        if self.take(wanted) {
+            return Ok(());
+        }
+        store.wait_for_room();
+        self.refresh_now(store);
+        if self.take(wanted) { Ok(()) } else { Err(store.too_much_waits()) }
+    }
+
+    /// Notes that data takes so much, if there is so much.
+    fn take(&self, bytes: u64) -> bool {
+        let mut known = self.known.lock();
+        let Some(left) = known.data else { return true };
+        let rest = left.checked_sub(bytes);
+        known.data = rest.or(Some(left));
+        rest.is_some()
+    }
+
+    fn refresh_now(&self, store: &Store) {
+        self.known.lock().asked = None;
+        self.refresh(store);
     }
 
     /// Whether a tree that holds `live` may do something with this need.

@@ -12,10 +12,11 @@ use crate::commit::{AHEAD_BYTES, CommitGuard};
 use crate::error::{Result, StoreError};
 use crate::lines::LineOwner;
 use crate::live::Frozen;
-use crate::store::{Core, Store};
+use crate::store::{Core, FULL_WAIT, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use tintype_history::{Epoch, SpaceId};
 use tintype_kv::Batch;
 
@@ -212,9 +213,33 @@ impl Store {
         let records = self.shared.dirty_records.load(Ordering::Relaxed);
         let much = data && bytes > self.options.unwritten_max.saturating_mul(FULL_FACTOR);
         if much || records > self.records_hard().saturating_mul(FULL_FACTOR) {
-            return Err(StoreError::TooMuchWaits { bytes, records });
+            return Err(self.too_much_waits());
         }
         Ok(())
+    }
+
+    /// What waits for room, as a refusal.
+    pub(crate) fn too_much_waits(&self) -> StoreError {
+        StoreError::TooMuchWaits {
+            bytes: self.shared.ram.unwritten.load(Ordering::Relaxed),
+            records: self.shared.dirty_records.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Commits, so that what was replaced or deleted becomes free, and waits for that for a moment.
+    pub(crate) fn wait_for_room(&self) {
+        if !self.options.background {
+            let _ = self.commit_now();
+            return;
+        }
+        let before = self.commits();
+        self.shared.bell.ring(|wanted| wanted.commit = true);
+        self.clean_soon();
+        let start = Instant::now();
+        let mut wanted = self.shared.bell.wanted.lock();
+        while self.commits() == before && start.elapsed() < FULL_WAIT && !wanted.stop {
+            self.shared.bell.room.wait_for(&mut wanted, Duration::from_millis(20));
+        }
     }
 
     /// Whether changes of this line wait for room, or the epoch to which it went on.

@@ -29,7 +29,7 @@ use tintype_segments::{Codec, SegmentId, Segments};
 pub(crate) const NEXT_EXTENT: &[u8] = b"E";
 
 /// How long a change waits for a commit that finds no room.
-const FULL_WAIT: Duration = Duration::from_millis(250);
+pub(crate) const FULL_WAIT: Duration = Duration::from_millis(250);
 
 /// How a store behaves.
 #[derive(Clone, Copy, Debug)]

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tintype_app::types::ShutdownInfo;
+use tintype_app::types::{ShutdownInfo, SyncRequest};
 
 use super::show;
-use crate::client::parse;
+use crate::client::{Client, parse};
 use crate::error::{CliError, CliResult};
 use crate::options::Global;
 use crate::output;
@@ -14,9 +14,20 @@ use crate::output;
 /// How long flushing and unmounting may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Asks, then waits for the process to end.
-pub fn run(global: &Global) -> CliResult<()> {
+/// Options of `down`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Stop also when the disk is full and changes wait for room: they are lost
+    #[arg(long)]
+    force: bool,
+}
+
+/// Makes sure that nothing gets lost, asks, then waits for the process to end.
+pub fn run(global: &Global, args: &Args) -> CliResult<()> {
     let client = global.client()?;
+    if !args.force {
+        keep(&client)?;
+    }
     let body = client.post("/shutdown", &serde_json::json!({}))?;
     let info: ShutdownInfo = parse(&body)?;
     // A server on another machine cannot be watched.
@@ -26,6 +37,22 @@ pub fn run(global: &Global) -> CliResult<()> {
     show(global, &body, |info: ShutdownInfo| {
         output::line(&format!("server {} has stopped", info.stopped))
     })
+}
+
+/// Refuses to stop while a full disk keeps changes in memory. Whatever else fails is no reason to go on running.
+fn keep(client: &Client) -> CliResult<()> {
+    let full = |error: &CliError| error.kind.as_deref() == Some("no-space");
+    match client.post("/sync", &SyncRequest { filesystem: None }) {
+        Err(error) if full(&error) => Err(CliError {
+            message: format!(
+                "{}: changes wait in memory for room, and stopping would lose them",
+                error.message
+            ),
+            remedy: format!("{} To give them up, use --force.", error.remedy),
+            ..error
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The socket goes when the store is closed; the process soon after.

@@ -75,7 +75,7 @@ enum Command {
     #[command(subcommand)]
     Config(config::Command),
     /// Stop the server: flush, unmount, close
-    Down,
+    Down(down::Args),
     /// Show how the server and its store are
     Status,
     /// Show how much the store takes, and limit it
@@ -164,7 +164,7 @@ pub fn run(cli: Cli) -> CliResult<ExitCode> {
     let ended = match cli.command {
         Command::Up(args) => up::run(global, args).map(done),
         Command::Config(command) => config::run(global, &command).map(done),
-        Command::Down => down::run(global).map(done),
+        Command::Down(args) => down::run(global, &args).map(done),
         Command::Status => status::run(global).map(done),
         Command::Store(command) => store::run(global, &command).map(done),
         Command::Fs(command) => fs::run(global, command).map(done),

@@ -160,6 +160,42 @@ fn a_small_disk_fills_up_and_is_emptied_again() {
     }
 }
 
+/// What replaces data needs room until the old is gone. It is refused when there is none, and what was accepted never keeps a delete from
+/// freeing room.
+#[test]
+fn replacing_on_a_full_disk_ends_before_deletes_cannot_help() {
+    for transport in transports() {
+        if !users::root() {
+            return;
+        }
+        let mut world = World::empty();
+        world.transport = transport;
+        small_disk(&world, 64);
+        world.start(&[]);
+        world.ok("fs create home --mount home --compression off");
+        let home = world.path("home");
+        let first = fill(&home, "a");
+        for round in 0..100 {
+            let name = home.join(format!("a{}", round % 5));
+            let file = File::options().write(true).open(name).unwrap();
+            let written = file.write_all_at(&Rng::new(900 + round).bytes(MIB as usize / 2), 0);
+            if let Err(error) = written.and_then(|()| file.sync_all()) {
+                assert!(full(&error), "{error}");
+            }
+        }
+        for number in 5..first {
+            fs::remove_file(home.join(format!("a{number}"))).unwrap();
+        }
+        world.ok("sync");
+        world.idle();
+        assert!(fill(&home, "b") * 10 >= (first - 5) * 8);
+        healthy(&world);
+        world.ok("down");
+        assert_eq!(world.wait(), Some(0));
+        rustix::mount::unmount(world.path("disk"), UnmountFlags::DETACH).unwrap();
+    }
+}
+
 #[test]
 fn a_later_snapshot_does_not_hold_what_was_removed() {
     for transport in transports() {
