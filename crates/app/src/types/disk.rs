@@ -63,6 +63,7 @@ pub struct DiskInfo {
     /// When it was made.
     pub created: Timestamp,
     /// Bytes that the device shows. None when a damaged or stopped store cannot tell.
+    #[schema(required = true)]
     pub size: Option<u64>,
     /// Limit of live data in bytes.
     pub quota: Option<u64>,
