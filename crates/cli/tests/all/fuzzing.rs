@@ -28,7 +28,7 @@ fn schemathesis_finds_nothing() {
          --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
          --exclude-operation-id follow_events --exclude-operation-id delete_token --exclude-operation-id logout \
          --phases examples,coverage,fuzzing --max-time {SECONDS} --request-timeout 20 --workers 1 \
-         --generation-deterministic --max-examples 25 \
+         --generation-deterministic --max-examples 10 \
          --suppress-health-check all --warnings off --no-color > said 2>&1 || (cat said; exit 1)",
         program.display(),
         token.trim()
