@@ -480,3 +480,18 @@ fn the_label_is_the_name_and_trimming_is_for_root() {
     assert_eq!(ask(&other, 0xc018_5879, &range, 24).unwrap_err().0, libc::EPERM);
     assert_eq!(ask(&ME, 0xc018_5879, &[], 24).unwrap_err().0, libc::EINVAL);
 }
+
+/// As on ext4: programs lose their capabilities when their owner changes, directories keep what they have.
+#[test]
+fn a_new_owner_takes_capabilities_from_files_only() {
+    let f = Fixture::new();
+    let file = f.create(ROOT, "program");
+    let dir = f.fs.mkdir(&ME, ROOT, b"dir", 0o755, 0).unwrap().node;
+    let name = b"security.capability";
+    for (node, left) in [(file, Err(libc::ENODATA)), (dir, Ok(vec![1; 20]))] {
+        f.fs.setxattr(&ME, node, name, &[1; 20], 0, false).unwrap();
+        let set = SetAttr { uid: Some(7), gid: Some(7), ..SetAttr::default() };
+        f.fs.setattr(&ME, node, None, &set).unwrap();
+        assert_eq!(f.fs.getxattr(&ME, node, name).map_err(|error| error.0), left);
+    }
+}

@@ -142,6 +142,13 @@ fn a_folder_with_files_is_not_hidden_by_a_new_mount() {
     assert_eq!(world.json("fs list"), serde_json::json!([]));
     let told = world.fails("fs create home --quota 0", 2);
     assert!(told.contains("none"), "{told}");
+    // What lies in the store is needed by it.
+    let store = world.json("status")["store"].as_str().unwrap().to_owned();
+    let told = world.fails(&format!("fs create home --mount {store}/segments/x"), 2);
+    assert!(told.contains("lies in the store") && told.contains("/mnt"), "{told}");
+    assert!(!Path::new(&store).join("segments/x").exists());
+    assert_eq!(world.json("fs list"), serde_json::json!([]));
+    world.ok(&format!("fs create home --mount {store}/mnt/home"));
 }
 
 #[test]
