@@ -12,7 +12,7 @@ use tintype_fs::{Changed, DiffPlace};
 use tintype_model::{SnapshotId, VolumeId};
 use tintype_store::{Fixed, MomentRef};
 
-use crate::convert::{fs_error, random, store_error};
+use crate::convert::{fs_error, random_name, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
 use crate::trees;
@@ -115,7 +115,7 @@ impl App {
             ));
         }
         let expires = now.checked_add(LIFETIME).unwrap_or(Timestamp::MAX);
-        let name: String = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = random_name::<16>()?;
         let [from, to] = moments;
         store.hold(&name, from, to, expires).map_err(|e| store_error(&object, &e))?;
         let held = store.held(&name, now).ok_or_else(over)?;

@@ -215,7 +215,17 @@ pub(crate) fn mount_error(object: &str, dir: &Path, error: &MountError) -> AppEr
     AppError::new(kind, object, told, remedy)
 }
 
-/// Random bytes of the system, for names that nobody else has.
+/// Two digits for each byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A name of `2 * N` hexadecimal digits that nobody else has.
+pub(crate) fn random_name<const N: usize>() -> AppResult<String> {
+    random::<N>().map(|bytes| hex(&bytes))
+}
+
+/// Random bytes of the system.
 pub(crate) fn random<const N: usize>() -> AppResult<[u8; N]> {
     let mut bytes = [0; N];
     let filled = getrandom::fill(&mut bytes);

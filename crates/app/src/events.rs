@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tintype_model::VolumeKind;
 
-use crate::convert::random;
+use crate::convert::random_name;
 use crate::error::AppResult;
 use crate::open::App;
 use crate::types::{Change, EventInfo, EventKind, TaskInfo};
@@ -75,7 +75,7 @@ impl EventPlace {
 impl Events {
     /// None yet.
     pub(crate) fn new() -> AppResult<Self> {
-        let start = random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let start = random_name::<4>()?;
         Ok(Self { start, ring: Mutex::default() })
     }
 

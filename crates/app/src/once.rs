@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tintype_store::{DocumentChange, Store, StoreError};
 
 use crate::access::Caller;
-use crate::convert::store_error;
+use crate::convert::{hex, store_error};
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::open::App;
 
@@ -53,7 +53,7 @@ fn hash(parts: &[&[u8]]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 /// Keys that are known.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tintype_store::stop::{Stop, until};
 
 use crate::access::Caller;
-use crate::convert::random;
+use crate::convert::random_name;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::events::Events;
 use crate::open::App;
@@ -90,7 +90,7 @@ impl Tasks {
     }
 
     fn begin(self: &Arc<Self>, wish: TaskWish, now: Timestamp) -> AppResult<TaskRun> {
-        let id: String = random::<ID>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = random_name::<ID>()?;
         let (stop, progress) = (Stop::default(), Progress::default());
         let info = TaskInfo {
             id: id.clone(),

@@ -110,7 +110,8 @@ impl Segments {
     /// The extents of a segment whose bytes are damaged.
     fn unreadable(&self, segment: SegmentId) -> Result<Vec<ExtentId>, SegmentsError> {
         let mut found = Vec::new();
-        for frame in self.frames(segment)?.flatten() {
+        for frame in self.frames(segment)? {
+            let frame = frame?;
             if self.payload(frame.extent, &frame.stored).is_err() {
                 found.push(frame.extent);
             }

@@ -8,6 +8,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use sha2::{Digest, Sha256};
 
+use crate::convert::hex;
 use crate::error::{AppError, AppResult, ErrorKind};
 use crate::types::Secret;
 
@@ -92,10 +93,6 @@ pub(super) fn random(bytes: usize) -> AppResult<String> {
 
 fn hash(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What to keep of a password.

@@ -122,7 +122,7 @@ pub fn path_text(path: &[u8]) -> (String, Option<String>) {
     match std::str::from_utf8(path) {
         Ok(text) => (text.to_owned(), None),
         Err(_) => {
-            let hex = path.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = crate::convert::hex(&path);
             (String::from_utf8_lossy(path).into_owned(), Some(hex))
         }
     }

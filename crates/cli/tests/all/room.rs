@@ -99,6 +99,15 @@ pub(crate) fn small_disk(world: &World, mib: u64) {
     fs::create_dir(place.join("store")).unwrap();
 }
 
+/// A server whose store has a disk of 64 MiB.
+fn on_small_disk(transport: &'static str) -> World {
+    let mut world = World::empty();
+    world.transport = transport;
+    small_disk(&world, 64);
+    world.start(&[]);
+    world
+}
+
 /// Writes files that do not compress until the disk is full; their number.
 fn fill(dir: &Path, prefix: &str) -> u64 {
     let mut rng = Rng::new(5);
@@ -122,10 +131,7 @@ fn a_small_disk_fills_up_and_is_emptied_again() {
         if !users::root() {
             return;
         }
-        let mut world = World::empty();
-        world.transport = transport;
-        small_disk(&world, 64);
-        world.start(&[]);
+        let mut world = on_small_disk(transport);
         world.ok("fs create home --mount home");
         let home = world.path("home");
         let first = fill(&home, "a");
@@ -168,10 +174,7 @@ fn replacing_on_a_full_disk_ends_before_deletes_cannot_help() {
         if !users::root() {
             return;
         }
-        let mut world = World::empty();
-        world.transport = transport;
-        small_disk(&world, 64);
-        world.start(&[]);
+        let mut world = on_small_disk(transport);
         world.ok("fs create home --mount home --compression off");
         let home = world.path("home");
         let first = fill(&home, "a");
