@@ -122,7 +122,7 @@ pub fn path_text(path: &[u8]) -> (String, Option<String>) {
     match std::str::from_utf8(path) {
         Ok(text) => (text.to_owned(), None),
         Err(_) => {
-            let hex = crate::convert::hex(&path);
+            let hex = crate::convert::hex(path);
             (String::from_utf8_lossy(path).into_owned(), Some(hex))
         }
     }
